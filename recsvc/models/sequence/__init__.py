@@ -1,0 +1,1 @@
+"""Sequence models: the `behaviour` space."""

@@ -1,0 +1,1 @@
+"""The `behaviour` space: fit, evaluate and export sequence models."""
