@@ -1,1 +1,24 @@
-"""TODO."""
+"""Releases: immutable folders that the service answers from, and the store that keeps them."""
+
+from recsvc.releases.catalogue import Catalogue, CatalogueItem, write_catalogue
+from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, SpaceEntry, read_manifest
+from recsvc.releases.pointer import ActiveRelease
+from recsvc.releases.promotions import Promotion
+from recsvc.releases.stages import Stage
+from recsvc.releases.store import ReleaseInfo, Store
+
+__all__ = [
+    "ActiveRelease",
+    "Catalogue",
+    "CatalogueItem",
+    "FileEntry",
+    "Manifest",
+    "ManifestDraft",
+    "Promotion",
+    "ReleaseInfo",
+    "SpaceEntry",
+    "Stage",
+    "Store",
+    "read_manifest",
+    "write_catalogue",
+]

@@ -1,0 +1,259 @@
+"""The manifest of a release: what is in the folder, where it came from, and the sum of every file.
+
+A release id holds the first twelve hexadecimal digits of the SHA-256 of ``manifest.json``, and the manifest
+holds the SHA-256 and size of every other file, so that one flipped bit anywhere in a release is noticed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+import recsvc
+from recsvc.errors import ReleaseError
+
+MANIFEST_NAME: Final = "manifest.json"
+MANIFEST_FORMAT: Final = 1
+MAX_JSON_BYTES: Final = 16 * 2**20
+"""A manifest, or a ``current`` pointer, larger than this is refused unread."""
+
+ALLOWED_SUFFIXES: Final = (".json", ".onnx", ".onnx.data", ".safetensors", ".faiss", ".sqlite", ".md")
+"""The kinds of file that a release may hold: none of them runs code when it is read."""
+
+_MAX_NAME = 255
+_NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_ID_TIME = "%Y%m%dT%H%M%S"
+_RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
+
+
+def check_file_name(name: str) -> str:
+    """Return the name if it is a plain relative path of a kind that a release may hold.
+
+    Parts are ASCII letters, digits, ``_``, ``.`` and ``-``, start with neither a dot nor a dash, and are
+    joined by single slashes: so a name is never absolute, never climbs out, and is never hidden.
+
+    Raises:
+        ValueError: With one clause that says what is wrong with the name.
+    """
+    if len(name) > _MAX_NAME:
+        raise ValueError(f"a file name of {len(name)} characters is longer than {_MAX_NAME}")
+    if not all(_NAME_PART.fullmatch(part) for part in name.split("/")):
+        raise ValueError(f"the file name {name!r} is not a plain relative path inside the release")
+    if not name.endswith(ALLOWED_SUFFIXES):
+        raise ValueError(f"the file {name!r} is none of the allowed kinds ({', '.join(ALLOWED_SUFFIXES)})")
+    if name == MANIFEST_NAME:
+        raise ValueError(f"{MANIFEST_NAME} cannot list itself")
+    return name
+
+
+def check_release_id(release_id: str) -> str:
+    """Return the id if it has the form of a release id.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    try:
+        if _RELEASE_ID.fullmatch(release_id):
+            created_of(release_id)
+            return release_id
+    except ValueError:
+        pass  # the form is right, but the date is none
+    raise ValueError(f"{release_id!r} is not a release id such as 20261122T024512-0123456789ab")
+
+
+def created_of(release_id: str) -> datetime:
+    """When the release of this id was made, UTC."""
+    return datetime.strptime(release_id.partition("-")[0], _ID_TIME).replace(tzinfo=UTC)
+
+
+def _check_whole_utc_second(moment: datetime) -> datetime:
+    if moment.utcoffset() != timedelta(0) or moment.microsecond:
+        raise ValueError("the time must be a whole second in UTC")
+    return moment
+
+
+def _check_finite(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # The JSON parser lets NaN and Infinity through in free JSON, where no field type forbids them.
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def _check_format(value: int) -> int:
+    if value != MANIFEST_FORMAT:
+        raise ValueError(f"this version of recsvc reads format {MANIFEST_FORMAT}, not {value}")
+    return value
+
+
+def utc_now() -> datetime:
+    """The time now in UTC, cut to whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ReleaseId = Annotated[str, AfterValidator(check_release_id)]
+FileName = Annotated[str, AfterValidator(check_file_name)]
+SpaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+UtcSecond = Annotated[datetime, AfterValidator(_check_whole_utc_second)]
+FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_finite)]
+Format = Annotated[int, AfterValidator(_check_format)]
+
+
+class StrictModel(BaseModel):
+    """Base of everything that is read from a store: frozen, no unknown keys, no conversions, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class FileEntry(StrictModel):
+    """Sum and size of one file of a release."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]  # bytes
+
+
+class SpaceEntry(StrictModel):
+    """One space: its vectors, its index and, where it answers sequences, its encoder."""
+
+    dim: Annotated[int, Field(ge=1)]
+    count: Annotated[int, Field(ge=0)]  # vectors in the table and in the index
+    metric: Literal["cosine"]  # the index holds unit vectors; inner product = cosine
+    table: FileName
+    index: FileName
+    encoder: FileName | None = None
+    max_history: Annotated[int, Field(ge=1)] | None = None  # newest items that the encoder reads
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        for role, name, suffix in (
+            ("table", self.table, ".safetensors"),
+            ("index", self.index, ".faiss"),
+            ("encoder", self.encoder, ".onnx"),
+        ):
+            if name is not None and not name.endswith(suffix):
+                raise ValueError(f"the {role} {name!r} is not a {suffix} file")
+        if (self.encoder is None) != (self.max_history is None):
+            raise ValueError("encoder and max_history come together or not at all")
+        return self
+
+
+class ManifestDraft(StrictModel):
+    """Everything of a manifest but the files: what whoever fills a release folder says about it."""
+
+    created: UtcSecond = Field(default_factory=utc_now)
+    recsvc: str = recsvc.__version__
+    data: FreeJson = Field(default_factory=dict)  # fingerprint and provenance of the data set
+    config: FreeJson = Field(default_factory=dict)
+    metrics: FreeJson = Field(default_factory=dict)
+    spaces: dict[SpaceName, SpaceEntry] = Field(default_factory=dict)
+
+    def with_files(self, files: Mapping[str, FileEntry]) -> "Manifest":
+        """The manifest of a folder with these files.
+
+        Raises:
+            ReleaseError: If a file may not be in a release, or a space names a file that is not there.
+        """
+        try:
+            return Manifest(
+                format=MANIFEST_FORMAT,
+                created=self.created,
+                recsvc=self.recsvc,
+                data=self.data,
+                config=self.config,
+                metrics=self.metrics,
+                spaces=self.spaces,
+                files=dict(files),
+            )
+        except ValidationError as error:
+            raise ReleaseError(f"The release cannot be published: {first_problem(error)}.") from error
+
+
+class Manifest(StrictModel):
+    """``manifest.json``: what a release holds, where it came from, and the sum of every other file."""
+
+    format: Format
+    created: UtcSecond
+    recsvc: str  # the version that published it
+    data: FreeJson
+    config: FreeJson
+    metrics: FreeJson
+    spaces: dict[SpaceName, SpaceEntry]
+    files: dict[FileName, FileEntry]
+
+    @model_validator(mode="after")
+    def _check_space_files(self) -> Self:
+        for space, entry in self.spaces.items():
+            for name in (entry.table, entry.index, entry.encoder):
+                if name is not None and name not in self.files:
+                    raise ValueError(f"the space {space!r} names {name!r}, which is not among the files")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(entry.size for entry in self.files.values())
+
+    def to_bytes(self) -> bytes:
+        """The bytes of ``manifest.json``: UTF-8, sorted keys, the same for the same content."""
+        content = self.model_dump(mode="json")
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Self:
+        """Read the bytes of a ``manifest.json``; ``where`` names it in messages.
+
+        Raises:
+            ReleaseError: If they are not a manifest of this format.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise ReleaseError(f"{where} is not a manifest: {first_problem(error)}.") from error
+
+    def release_id(self) -> str:
+        """The id under which this manifest is published."""
+        return release_id_of(self.created, hashlib.sha256(self.to_bytes()).hexdigest())
+
+
+def release_id_of(created: datetime, manifest_sha256: str) -> str:
+    """The release id for a creation time in UTC and the full sum of the manifest's bytes."""
+    return f"{created.strftime(_ID_TIME)}-{manifest_sha256[:12]}"
+
+
+def read_manifest(release_dir: Path) -> Manifest:
+    """Read the manifest of a release folder whose sums the caller has verified (``Store.verify`` did).
+
+    Raises:
+        ReleaseError: If it is missing, too large, or not a manifest of this format.
+    """
+    path = release_dir / MANIFEST_NAME
+    return Manifest.parse(read_bounded(path), where=str(path))
+
+
+def read_bounded(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
+    """Read a small file whole.
+
+    Raises:
+        ReleaseError: If it cannot be read or holds more than ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ReleaseError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > limit:
+        raise ReleaseError(f"{path} is larger than {limit} bytes, which no such file is: it is damaged.")
+    return content
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first complaint of a validation as one clause: the place and what is wrong there."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{place}: {message}" if place else message

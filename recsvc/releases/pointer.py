@@ -1,0 +1,87 @@
+"""``STORE/current``: which release is active, with the sum of its manifest; replaced by a rename."""
+
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from recsvc.errors import ReleaseError
+from recsvc.releases.files import sync_folder, write_synced
+from recsvc.releases.manifest import Format, ReleaseId, Sha256, StrictModel, first_problem, read_bounded
+from recsvc.releases.stages import Stage, StageHook
+
+POINTER_NAME: Final = "current"
+POINTER_TMP: Final = "current.tmp"
+_POINTER_FORMAT: Final = 1
+
+
+class ActiveRelease(StrictModel):
+    """A release that takes traffic: its share of it, and the full SHA-256 of its manifest."""
+
+    id: ReleaseId
+    share: Annotated[float, Field(gt=0, le=1)]
+    manifest_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> Self:
+        if not self.id.endswith(f"-{self.manifest_sha256[:12]}"):
+            raise ValueError(f"the sum of release {self.id} does not begin as its id says")
+        return self
+
+
+class Pointer(StrictModel):
+    """The content of ``current``. The first release leads: the log and the rollback speak of it."""
+
+    format: Format
+    releases: Annotated[list[ActiveRelease], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if abs(sum(release.share for release in self.releases) - 1) > 1e-9:
+            raise ValueError("the shares do not add up to 1")
+        if len({release.id for release in self.releases}) != len(self.releases):
+            raise ValueError("a release comes twice")
+        return self
+
+    @property
+    def leading(self) -> str:
+        """The id of the first release."""
+        return self.releases[0].id
+
+
+def sole_pointer(release_id: str, manifest_sha256: str) -> Pointer:
+    """The pointer that gives one release all the traffic."""
+    active = ActiveRelease(id=release_id, share=1.0, manifest_sha256=manifest_sha256)
+    return Pointer(format=_POINTER_FORMAT, releases=[active])
+
+
+def read_pointer(store: Path) -> Pointer | None:
+    """Read ``current``; None if nothing has been activated yet.
+
+    Raises:
+        ReleaseError: If it is damaged.
+    """
+    path = store / POINTER_NAME
+    try:
+        content = read_bounded(path)
+    except ReleaseError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    try:
+        return Pointer.model_validate_json(content)
+    except ValidationError as error:
+        raise ReleaseError(
+            f"{path} is damaged ({first_problem(error)}): activate a release again to mend it."
+        ) from error
+
+
+def swap_pointer(store: Path, pointer: Pointer, stage: StageHook) -> None:
+    """Replace ``current`` in one step: a reader, and a crash, see the old content or the new, never a mix."""
+    temporary = store / POINTER_TMP
+    content = pointer.model_dump_json().encode() + b"\n"
+    write_synced(temporary, content, "wb", midway=lambda: stage(Stage.MID_POINTER))
+    stage(Stage.POINTER_WRITTEN)
+    temporary.replace(store / POINTER_NAME)
+    stage(Stage.SWAPPED)
+    sync_folder(store)

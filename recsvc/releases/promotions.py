@@ -1,0 +1,110 @@
+"""``STORE/promotions.jsonl``: which release was active when, by whom and why; lines are only ever added.
+
+The pointer is the truth and the log follows it: a crash between the two is mended by a reconciling line.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from recsvc.errors import ReleaseError
+from recsvc.releases.files import sync_folder, write_synced
+from recsvc.releases.manifest import ReleaseId, StrictModel, UtcSecond, first_problem, utc_now
+from recsvc.releases.stages import Stage, StageHook
+
+LOG_NAME: Final = "promotions.jsonl"
+
+Action = Literal["activate", "rollback", "reconcile"]
+
+
+class Promotion(StrictModel):
+    """One line of the log; ``before`` and ``after`` stand in it as ``from`` and ``to``."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    time: UtcSecond
+    action: Action
+    before: ReleaseId | None = Field(alias="from")
+    after: ReleaseId | None = Field(alias="to")
+    actor: Annotated[str, Field(min_length=1)]
+    reason: str
+
+
+def new_promotion(action: Action, before: str | None, after: str | None, *, actor: str, reason: str) -> Promotion:
+    """A line for this moment.
+
+    Raises:
+        ReleaseError: If the actor is empty, or the actor or the reason cannot be logged.
+    """
+    try:
+        return Promotion(time=utc_now(), action=action, before=before, after=after, actor=actor, reason=reason)
+    except ValidationError as error:
+        raise ReleaseError(f"The promotion cannot be logged: {first_problem(error)}.") from error
+
+
+def read_promotions(store: Path) -> list[Promotion]:
+    """All lines of the log, oldest first; a torn last line and damaged lines are left out.
+
+    The log is for people: a line that has rotted must not stand in the way of a rollback.
+    """
+    try:
+        content = (store / LOG_NAME).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ReleaseError(f"{store / LOG_NAME} cannot be read: {error.strerror}.") from error
+    lines = content.split(b"\n")[:-1]  # what follows the last line feed is torn
+    promotions = []
+    for line in lines:
+        try:
+            promotions.append(Promotion.model_validate_json(line))
+        except ValidationError:
+            continue
+    return promotions
+
+
+def append_promotion(store: Path, promotion: Promotion, stage: StageHook) -> None:
+    """Add one line and write it through to the disk."""
+    path = store / LOG_NAME
+    is_new = not path.exists()
+    line = promotion.model_dump_json().encode() + b"\n"
+    write_synced(path, line, "ab", midway=lambda: stage(Stage.MID_LOG))
+    if is_new:
+        sync_folder(store)
+
+
+def drop_torn_line(store: Path) -> None:
+    """Cut off a last line that a crash left without its end."""
+    path = store / LOG_NAME
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def rollback_candidates(promotions: Iterable[Promotion], active: str | None) -> list[str]:
+    """The releases that a rollback may return to, nearest first.
+
+    Activations stack up, and a rollback takes off all that lies above the release it returned to. So one
+    rollback after another leads further back, never forth again to a release that was rolled back from.
+    A reconciling line counts as a rollback where its release lies in the stack, because it may have been one.
+    """
+    stack: list[str] = []
+    for promotion in promotions:
+        release = promotion.after
+        if release is None:
+            continue
+        if promotion.action != "activate" and release in stack:
+            while stack[-1] != release:
+                stack.pop()
+        elif not stack or stack[-1] != release:
+            stack.append(release)
+    nearest_first = dict.fromkeys(reversed(stack))  # each release once
+    return [release for release in nearest_first if release != active]
