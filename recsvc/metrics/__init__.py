@@ -1,1 +1,1 @@
-"""TODO."""
+"""Metrics: how good rankings and representations are."""

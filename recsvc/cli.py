@@ -1,0 +1,363 @@
+"""The command line. It alone looks at library, pipeline and service, and imports each inside the command that needs it.
+
+Exit codes: 0 done; 2 the caller's mistake, in one clear line on standard error; 1 our fault; 128 + n stopped by
+signal n, in a state from which `--resume` goes on.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+# One search or encoder thread per request is the fastest here; training sets its own number of threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import typer
+
+import recsvc
+from recsvc.errors import ConfigError, RecsvcError, RequestError
+
+if TYPE_CHECKING:
+    from recsvc.answers import Recommender
+    from recsvc.answers.types import ScoredItem
+
+app = typer.Typer(
+    name="recsvc",
+    help="Train recommenders on a data set folder, publish them as releases, and answer over HTTP.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+releases_app = typer.Typer(help="Look after the releases of a store.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(help="Show the configuration and its schema.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(releases_app, name="releases")
+app.add_typer(config_app, name="config")
+
+Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
+StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of releases.", show_default=False)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as sequence.model.dim=128; may be repeated.", show_default=False),
+]
+ReleaseId = Annotated[str, typer.Argument(help="Release id.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+K = Annotated[int, typer.Option("-k", help="How many items to return.", min=1)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the log of promotions.")]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where data, run and store are kept.")] = Path("runs/demo"),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=0, max=65535)] = 8000,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve at the end.")] = True,
+) -> None:
+    """MovieLens-100K to a running service, in minutes."""
+    from training.demo import run_demo
+
+    store = run_demo(folder)
+    if serve:
+        _serve(store, host, port)
+
+
+@app.command()
+def check(dataset: Dataset, config: ConfigFile = None, settings: Settings = None) -> None:
+    """Validate a data set folder and print what is in it."""
+    from recsvc.data import describe, read_dataset
+    from training.config import load_config
+
+    found = read_dataset(dataset, load_config(config, settings or ()).data)
+    for note in found.notes:
+        _say(f"note: {note}")
+    _print_facts(describe(found))
+
+
+@app.command()
+def train(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Run folder to make.", show_default=False)],
+    config: ConfigFile = None,
+    settings: Settings = None,
+    only: Annotated[str, typer.Option("--only", help="Spaces to train, such as behaviour; all when empty.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train every space that the data set has files for."""
+    from training import pipeline
+    from training.config import load_config
+    from training.progress import Reporter
+
+    given = load_config(config, settings or ()) if config or settings or not resume else None
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    pipeline.train(dataset, out, config=given, only=names, resume=resume, reporter=Reporter())
+    _say(f"trained: {out}; next: recsvc evaluate {out}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+) -> None:
+    """Print test metrics with the protocol beside them."""
+    from training import pipeline
+    from training.progress import Reporter
+    from training.run import Run
+
+    found = pipeline.evaluate(Run.open(run), reporter=Reporter())
+    if json_file is not None:
+        try:
+            json_file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        except OSError as error:
+            raise ConfigError(f"--json {json_file}: cannot be written ({error.strerror})") from None
+    for space, result in found.items():
+        _print_evaluation(space, result)
+
+
+@app.command()
+def publish(
+    run: RunFolder,
+    store: StoreFolder,
+    activate: Annotated[bool, typer.Option("--activate", help="Let the release take traffic.")] = False,
+) -> None:
+    """Export a run as one immutable release."""
+    from recsvc.releases import Store
+    from training import pipeline
+    from training.progress import Reporter
+    from training.run import Run
+
+    print(pipeline.publish(Run.open(run), Store(store), activate=activate, reporter=Reporter()))
+
+
+@app.command()
+def serve(
+    store: StoreFolder,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=0, max=65535)] = 8000,
+) -> None:
+    """Answer over HTTP from the store's active release."""
+    _serve(store, host, port)
+
+
+@app.command()
+def recommend(
+    store: StoreFolder,
+    history: Annotated[list[str] | None, typer.Argument(help="Item ids, oldest first.", show_default=False)] = None,
+    k: K = 10,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Item id to leave out.")] = None,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Items of the history may come back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Next items after a history: the service's answer, with no server."""
+    answer = _open(store).recommend(history or [], k=k, exclude=exclude or (), exclude_seen=not keep_seen)
+    _print_items(answer.items, answer.unknown, as_json, release=answer.release, source=answer.source)
+
+
+@app.command()
+def similar(
+    store: StoreFolder,
+    ids: Annotated[list[str], typer.Argument(help="Item ids; several are averaged.", show_default=False)],
+    k: K = 10,
+    space: Annotated[str, typer.Option("--space", help="Where to look.")] = "behaviour",
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Item id to leave out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Items near others: the service's answer, with no server."""
+    answer = _open(store).similar(space=space, ids=ids, k=k, exclude=exclude or ())
+    _print_items(answer.items, answer.unknown, as_json, release=answer.release, space=space)
+    if not answer.items and answer.unknown:
+        raise RequestError(f"no id of the question has a vector in the space {space!r}")
+
+
+@releases_app.command("list")
+def releases_list(store: StoreFolder) -> None:
+    """List the releases, newest first."""
+    from recsvc.releases import Store
+
+    for info in Store(store).list():
+        state = "active" if info.active else f"damaged: {info.damage}" if info.damage else ""
+        print(f"{info.id}  {info.created:%Y-%m-%d %H:%M:%S}  {info.size / 1e6:8.1f} MB  {state}".rstrip())
+
+
+@releases_app.command("show")
+def releases_show(release: ReleaseId, store: StoreFolder) -> None:
+    """Print the manifest of a release."""
+    from recsvc.releases import Store
+
+    print(Store(store).verify(release).to_bytes().decode(), end="")
+
+
+@releases_app.command("verify")
+def releases_verify(
+    store: StoreFolder,
+    release: Annotated[str | None, typer.Argument(help="Release id; all releases when empty.")] = None,
+) -> None:
+    """Check every byte of a release."""
+    from recsvc.releases import Store
+
+    opened = Store(store)
+    for release_id in [release] if release else [info.id for info in opened.list()]:
+        files = opened.verify(release_id).files
+        print(f"{release_id}: {len(files)} files as published")
+
+
+@releases_app.command("activate")
+def releases_activate(release: ReleaseId, store: StoreFolder, reason: Reason = "asked for") -> None:
+    """Verify a release and let it take traffic."""
+    from recsvc.releases import Store
+
+    Store(store).activate(release, actor=_actor(), reason=reason)
+    print(release)
+
+
+@releases_app.command("rollback")
+def releases_rollback(store: StoreFolder, reason: Reason = "asked for") -> None:
+    """Go back to the release that was active before."""
+    from recsvc.releases import Store
+
+    print(Store(store).rollback(actor=_actor(), reason=reason))
+
+
+@releases_app.command("gc")
+def releases_gc(
+    store: StoreFolder,
+    keep: Annotated[int, typer.Option("--keep", help="Newest releases to keep.", min=0)] = 5,
+) -> None:
+    """Delete old releases; the active one and the one before it always stay."""
+    from recsvc.releases import Store
+
+    for release_id in Store(store).gc(keep):
+        print(release_id)
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None, settings: Settings = None) -> None:
+    """Print every setting as YAML, defaults included."""
+    from training.config import dump_config, load_config
+
+    print(dump_config(load_config(config, settings or ())), end="")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema: every setting with its default, its unit and a sentence."""
+    from training.config import Config
+
+    print(json.dumps(Config.model_json_schema(), indent=1))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(recsvc.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(
+            list(arguments) if arguments is not None else None, prog_name="recsvc", standalone_mode=False
+        )
+        return int(code or 0)
+    except RecsvcError as error:
+        _say(f"recsvc: {error}")
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone, for example `| head`; point stdout elsewhere so that exit is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        _say("recsvc: stopped")
+        return 130
+    except Exception as error:
+        return _other_error(error)
+
+
+def _other_error(error: Exception) -> int:
+    """Usage errors of the argument parser, an interrupted training, or our own fault."""
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's exceptions
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        _say(f"recsvc: {' '.join(error.format_message().split())}{hint}")
+        return 2
+    if hasattr(error, "signal_number"):  # training.loop.InterruptedTrainingError, without importing torch
+        _say(f"recsvc: {error}; go on with the same command and --resume")
+        return 128 + int(error.signal_number)
+    raise error
+
+
+def _serve(store: Path, host: str, port: int) -> None:
+    from api.server import serve as serve_store
+    from api.settings import Settings as ServiceSettings
+
+    serve_store(ServiceSettings(store=store, host=host, port=port))
+
+
+def _open(store: Path) -> "Recommender":
+    from recsvc.answers import Recommender
+
+    return Recommender.from_store(store)
+
+
+def _actor() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's numeric user has no name
+        return f"uid {os.getuid()}"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    width = max(map(len, facts))
+    for label, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.2%}" if isinstance(value, float) else value
+        print(f"{label:<{width}}  {shown}")
+
+
+def _print_evaluation(space: str, result: dict[str, Any]) -> None:
+    print(f"{space}")
+    for label, value in result["protocol"].items():
+        print(f"  {label}: {value}")
+    columns = {"model": result["model"], **result["baselines"]}
+    print(f"  {'':10}" + "".join(f"{name:>14}" for name in columns))
+    for metric in result["model"]:
+        print(f"  {metric:10}" + "".join(f"{values[metric]:>14.4f}" for values in columns.values()))
+
+
+def _print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: bool, **facts: str) -> None:
+    if as_json:
+        from dataclasses import asdict
+
+        print(json.dumps({**facts, "items": [asdict(item) for item in items], "unknown": unknown}, ensure_ascii=False))
+        return
+    for place, item in enumerate(items, start=1):
+        print(f"{place:3}  {item.score:9.4f}  {item.item_id}  {item.title or ''}".rstrip())
+    if unknown:
+        _say(f"unknown: {', '.join(unknown)}")
+
+
+if __name__ == "__main__":
+    main()

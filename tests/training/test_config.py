@@ -1,0 +1,84 @@
+"""The configuration: overrides, and messages that say what to mend."""
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from recsvc.errors import ConfigError
+from training.config import Config, dump_config, load_config
+
+
+def test_overrides_reach_their_field():
+    config = load_config(overrides=["sequence.model.dim=128", "split.kind=temporal", "evaluation.cutoffs=[3, 7]"])
+    assert config.sequence.model.dim == 128
+    assert config.split.kind == "temporal"
+    assert config.evaluation.cutoffs == (3, 7)
+
+
+def test_file_and_override_and_back(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("sequence:\n  model: {layers: 3}\n  loop: {seed: 9}\n")
+    config = load_config(path, ["sequence.loop.seed=10"])
+    assert (config.sequence.model.layers, config.sequence.loop.seed) == (3, 10)
+    path.write_text(dump_config(config))
+    assert load_config(path) == config
+
+
+def test_an_empty_file_means_the_defaults(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert load_config(tmp_path / "empty.yaml") == Config()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sequence.modle.dim=3", r"unknown key 'sequence\.modle'; the nearest there is 'model'"),
+        ("sequence.loop.learning_rates=3", r"unknown key .*; the nearest there is 'learning_rate'"),
+        ("sequence.model.dim=wide", r"sequence\.model\.dim: .*integer.*found 'wide'"),
+        ("sequence.model.heads=3", r"dim \(64\) must be a multiple of heads \(3\)"),
+        ("sequence.loop.epochs=0", r"greater than or equal to 1"),
+        ("sequence.model.dim", r"expected key\.path=value"),
+        ("=3", r"expected key\.path=value"),
+        ("sequence=3", r"sequence: .*found 3"),
+        ("sequence.loop.seed=[", r"not YAML"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(override, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(overrides=[override])
+    assert "\n" not in str(error.value)
+
+
+def test_setting_below_a_value_is_refused():
+    with pytest.raises(ConfigError, match="is a value, not a section"):
+        load_config(overrides=["sequence.loop.seed=1", "sequence.loop.seed.more=1"])
+
+
+@pytest.mark.parametrize("content", [b"- a list", b"a: b: c", b"\xff\xfe"])
+def test_unusable_files_are_refused_by_name(tmp_path, content):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"bad\.yaml") as error:
+        load_config(path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "missing.yaml")
+
+
+def every_field(model, path=""):
+    for name, field in model.model_fields.items():
+        yield f"{path}.{name}", field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from every_field(field.annotation, f"{path}.{name}")
+
+
+def test_every_field_has_a_default_and_a_sentence():
+    for name, field in every_field(Config):
+        assert not field.is_required(), name
+        assert field.description and field.description.endswith("."), name
+
+
+def test_the_configuration_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().sequence = None  # type: ignore[assignment]
+    assert yaml.safe_load(dump_config(Config())) == Config().model_dump(mode="json")

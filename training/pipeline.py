@@ -1,0 +1,163 @@
+"""The stages behind the commands: train, evaluate, publish. Each can be run again and goes on where it stopped."""
+
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from recsvc.data import read_dataset
+from recsvc.errors import DatasetError, RunError
+from recsvc.releases import ManifestDraft, SpaceEntry, Store
+from training.config import Config, load_config
+from training.progress import Reporter
+from training.run import Run, check_new
+from training.runtime import prepare_process
+from training.spaces import SPACES, Space
+
+
+def train(
+    dataset_path: Path,
+    out: Path,
+    *,
+    config: Config | None = None,
+    only: Collection[str] = (),
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Read a data set folder and train every space it has files for, into a run folder.
+
+    Nothing is written before the data set has been read and found good.
+
+    Args:
+        dataset_path: data set folder.
+        out: run folder to make, or to go on with.
+        config: settings; with ``resume`` None means those of the run.
+        only: names of spaces to train; empty means all that the data set has files for.
+        resume: go on with the run in ``out``.
+        reporter: where progress is shown.
+
+    Raises:
+        DatasetError, ConfigError, RunError: the caller can mend it; the message says how.
+        InterruptedTrainingError: a signal asked to stop; the state is saved.
+    """
+    reporter = reporter or Reporter(quiet=True)
+    unfinished = resume and (out / "run.json").is_file()
+    if not unfinished:
+        check_new(out)
+    if config is None:
+        config = Run.open(out).config if unfinished else load_config()
+    prepare_process(config.runtime)
+    dataset = read_dataset(dataset_path, config.data)
+    spaces = _chosen(dataset_path, {name for name, s in SPACES.items() if s.available(dataset)}, only)
+    if unfinished:
+        run = Run.open(out)
+        run.require_same(dataset, config)
+    else:
+        for space in spaces.values():
+            space.check(dataset, config)
+        assert dataset.log is not None
+        run = Run.prepare(out, dataset, dataset.log, config)
+    del dataset
+    for name, space in spaces.items():
+        if space.trained(run):
+            reporter.line(f"{name}: trained already")
+            continue
+        result = space.train(run, resume=resume, reporter=reporter)
+        reporter.line(
+            f"{name}: best validation metric {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
+            f"{result.steps} steps in {result.seconds:.0f} s"
+        )
+    return run
+
+
+def evaluate(run: Run, *, reporter: Reporter | None = None) -> dict[str, Any]:
+    """Test metrics of every trained space; also kept in ``RUN/evaluation.json``.
+
+    Raises:
+        RunError: no space has been trained to its end.
+    """
+    reporter = reporter or Reporter(quiet=True)
+    prepare_process(run.config.runtime)
+    found = {name: space.evaluate(run, reporter) for name, space in trained_spaces(run).items()}
+    run.write_json("evaluation.json", found)
+    return found
+
+
+def publish(
+    run: Run,
+    store: Store,
+    *,
+    activate: bool = False,
+    actor: str = "command line",
+    reporter: Reporter | None = None,
+) -> str:
+    """Export a run's spaces as one release; evaluates first if that has not been done.
+
+    Returns:
+        The id of the release.
+
+    Raises:
+        RunError: no space has been trained to its end.
+        ReleaseError: the store cannot be written.
+    """
+    reporter = reporter or Reporter(quiet=True)
+    spaces = trained_spaces(run)
+    metrics = run.read_json("evaluation.json")
+    if metrics is None or set(metrics) != set(spaces):
+        metrics = evaluate(run, reporter=reporter)
+
+    def fill(staging: Path) -> ManifestDraft:
+        entries: dict[str, SpaceEntry] = {}
+        warmup: dict[str, Any] = {}
+        for name, space in spaces.items():
+            reporter.line(f"{name}: exporting")
+            folder = staging / name
+            folder.mkdir()
+            entries[name] = space.export(run, folder)
+            warmup |= space.warmup(run)
+        shutil.copyfile(run.folder / "catalogue.sqlite", staging / "catalogue.sqlite")
+        (staging / "warmup.json").write_text(json.dumps(warmup, ensure_ascii=False), "utf-8")
+        data = {key: run.facts[key] for key in ("fingerprint", "dataset", "created", "environment")}
+        data["dataset"] = Path(data["dataset"]).name
+        return ManifestDraft(data=data, config=run.config.model_dump(mode="json"), metrics=metrics, spaces=entries)
+
+    release = store.publish(fill)
+    if activate:
+        store.activate(release, actor=actor, reason=f"published from {run.folder.name}")
+    return release
+
+
+def publish_once(run: Run, store: Store, *, actor: str, reporter: Reporter | None = None) -> None:
+    """Publish and activate a run in a store of its own, unless an earlier call has."""
+    if not (store.path.exists() and store.current()):
+        publish(run, store, activate=True, actor=actor, reporter=reporter)
+
+
+def trained_spaces(run: Run) -> dict[str, Space]:
+    """The spaces whose training has come to its end.
+
+    Raises:
+        RunError: there is none.
+    """
+    spaces = {name: space for name, space in SPACES.items() if space.trained(run)}
+    if not spaces:
+        raise RunError(
+            f"{run.folder}: no space is trained to its end; go on with "
+            f"`recsvc train {run.facts['dataset']} --out {run.folder} --resume`"
+        )
+    return spaces
+
+
+def _chosen(dataset: Path, available: Collection[str], only: Sequence[str] | Collection[str]) -> dict[str, Space]:
+    for name in only:
+        if name not in SPACES:
+            raise RunError(f"--only {name}: there is no such space; there are {', '.join(SPACES)}")
+        if name not in available:
+            raise DatasetError(f"{dataset}: has no files for the space {name!r} (see `recsvc check`)")
+    chosen = {name: space for name, space in SPACES.items() if name in (only or available)}
+    if not chosen:
+        raise DatasetError(
+            f"{dataset}: nothing to train on; bring interactions.csv, interactions.csv.gz or interactions.parquet"
+        )
+    return chosen

@@ -1,0 +1,188 @@
+"""A run folder: one configuration on one data set, everything that training and publishing need of it.
+
+::
+
+    RUN/run.json         written last: format, data set, fingerprint, environment
+        config.yaml      every setting
+        log/             the interaction log, numbered and memory-mappable
+        catalogue.sqlite items with titles and attributes, as the release will carry it
+        <space>/         checkpoints, metrics.jsonl, tensorboard/, model.safetensors
+        evaluation.json  written by `recsvc evaluate`
+"""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import yaml
+
+import recsvc
+from recsvc.data import Dataset, InteractionLog, Split, make_split
+from recsvc.errors import RunError
+from recsvc.releases import CatalogueItem, write_catalogue
+from training.config import Config, dump_config, parse_config
+
+_FORMAT = 1
+_PREPARED = ("log", "catalogue.sqlite", "config.yaml", "run.json")
+# What a preparation that was killed may leave beside them.
+_STAGING = (".log.saving", ".run.json.writing")
+
+
+@dataclass(frozen=True)
+class Run:
+    """An existing run folder."""
+
+    folder: Path
+    config: Config
+    facts: dict[str, Any]
+    """The content of ``run.json``."""
+
+    @classmethod
+    def prepare(cls, folder: Path, dataset: Dataset, log: InteractionLog, config: Config) -> Self:
+        """Make a run folder of a data set; ``run.json`` last, so that a folder with it is whole.
+
+        Raises:
+            RunError: the folder holds something else.
+        """
+        check_new(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*_PREPARED, *_STAGING):
+            _remove(folder / name)
+        log.save(folder / "log")
+        _write_catalogue(folder / "catalogue.sqlite", dataset, log, make_split(log, config.split))
+        (folder / "config.yaml").write_text(dump_config(config), "utf-8")
+        facts = {
+            "format": _FORMAT,
+            "recsvc": recsvc.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "dataset": str(dataset.path.resolve()),
+            "fingerprint": dataset.fingerprint,
+            "environment": _environment(),
+        }
+        staging = folder / ".run.json.writing"
+        staging.write_text(json.dumps(facts, indent=1), "utf-8")
+        staging.replace(folder / "run.json")
+        return cls(folder, config, facts)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a run folder that ``recsvc train`` made.
+
+        Raises:
+            RunError: there is none, or it is of another format.
+        """
+        path = folder / "run.json"
+        if not path.is_file():
+            raise RunError(
+                f"{folder}: not a run folder (no run.json); make one with `recsvc train DATASET --out {folder}`"
+            )
+        facts = json.loads(path.read_text("utf-8"))
+        if facts.get("format") != _FORMAT:
+            raise RunError(
+                f"{path}: format {facts.get('format')!r}, this version of recsvc reads {_FORMAT}; train again"
+            )
+        tree = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+        return cls(folder, parse_config(tree, str(folder / "config.yaml")), facts)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the data set's files."""
+        return str(self.facts["fingerprint"])
+
+    def load_log(self) -> InteractionLog:
+        """The interaction log, memory-mapped when large."""
+        return InteractionLog.load(self.folder / "log")
+
+    def require_same(self, dataset: Dataset, config: Config) -> None:
+        """Refuse to resume with other data or settings.
+
+        Raises:
+            RunError: naming what differs.
+        """
+        if dataset.fingerprint != self.fingerprint:
+            raise RunError(f"{dataset.path} has changed since {self.folder} was made; train into a new folder")
+        if config != self.config:
+            before, after = self.config.model_dump(mode="json"), config.model_dump(mode="json")
+            raise RunError(
+                f"{self.folder} was made with another configuration ({_difference(before, after)}); "
+                "resume with the same settings, or train into a new folder"
+            )
+
+    def write_json(self, name: str, content: dict[str, Any]) -> Path:
+        """Write a JSON file of the run atomically."""
+        path = self.folder / name
+        staging = self.folder / f".{name}.writing"
+        staging.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        staging.replace(path)
+        return path
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Read a JSON file of the run, or None if it is not there."""
+        path = self.folder / name
+        content: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        return content
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds anything but an unfinished preparation of a run.
+
+    Raises:
+        RunError: it holds a run, or something that is none of ours.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; give a folder for the run")
+    if (folder / "run.json").exists():
+        raise RunError(f"{folder} holds a run already; add --resume to go on with it, or give another folder")
+    if folder.is_dir():
+        others = sorted({entry.name for entry in folder.iterdir()} - {*_PREPARED, *_STAGING})
+        if others:
+            raise RunError(f"{folder} is not empty (it holds {others[0]!r}); give a new folder for the run")
+
+
+def _write_catalogue(path: Path, dataset: Dataset, log: InteractionLog, split: Split) -> None:
+    """Catalogue rows are the rows of ``log.item_ids``: listed items first, then those only interactions name."""
+    counts = split.training_counts(log).tolist()
+
+    def items() -> Iterator[CatalogueItem]:
+        for item, popularity in zip(dataset.items, counts, strict=False):
+            yield CatalogueItem(item.item_id, item.title, item.attributes, popularity)
+        listed = len(dataset.items)
+        for item_id, popularity in islice(zip(log.item_ids, counts, strict=True), listed, None):
+            yield CatalogueItem(item_id, None, {}, popularity)
+
+    write_catalogue(path, items())
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
+    for key, old in before.items():
+        here, new = f"{path}.{key}".lstrip("."), after[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            if found := _difference(old, new, here):
+                return found
+        elif old != new:
+            return f"{here} was {old!r}, now {new!r}"
+    return ""
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""The interaction log as a sequence model sees it: only items that training events show, densely numbered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsvc.data import InteractionLog, Split
+from recsvc.errors import DatasetError
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Held-out next items: T questions "what came after this history?"."""
+
+    users: Int64
+    """[T] user rows of the log."""
+    begins: Int64
+    ends: Int64
+    """[T] each history is ``SequenceData.items[begin:end]``, oldest first; items unknown to training are left out."""
+    items: Int64
+    """[T] the item that came next, in the model's numbering; -1 for one that training never shows."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class SequenceData:
+    """A log and its split in the model's numbering (0..V-1 = the items with a training event, in log order)."""
+
+    vocabulary: Int64
+    """[V] row of each of the model's items among ``InteractionLog.item_ids``."""
+    items: NDArray[np.int32]
+    """[N'] the log without events of unknown items, user by user, in time order."""
+    weights: NDArray[np.float32] | None
+    """[N'] how much each event counts as a training target; None means 1 each."""
+    train_begins: Int64
+    train_ends: Int64
+    """[U] each user's training span in ``items``."""
+    counts: Int64
+    """[V] training events per item: the popularity baseline."""
+    validation: Targets
+    test: Targets
+
+    @property
+    def num_items(self) -> int:
+        """V, the number of items the model knows."""
+        return len(self.vocabulary)
+
+
+def prepare_sequences(log: InteractionLog, split: Split) -> SequenceData:
+    """Number the items for a model and find every training span and held-out target.
+
+    Raises:
+        DatasetError: no user has two training events, so there is nothing to learn from.
+    """
+    counts = split.training_counts(log)
+    vocabulary = np.flatnonzero(counts)
+    numbering = np.full(log.num_items, -1, np.int32)
+    numbering[vocabulary] = np.arange(len(vocabulary), dtype=np.int32)
+    numbered = numbering[log.items]
+    known = numbered >= 0
+    place = np.concatenate([[0], np.cumsum(known)])  # position in the log -> position in `items`
+    begins = place[log.offsets[:-1]]
+    ends = place[split.train_ends]
+    if not np.any(ends - begins >= 2):
+        raise DatasetError(
+            "no user has two training interactions, so there is no next item to learn; bring longer histories, "
+            "or hold out less (split.*)"
+        )
+
+    def targets(users: Int64, positions: Int64) -> Targets:
+        return Targets(users, begins[users], place[positions], numbered[positions].astype(np.int64))
+
+    return SequenceData(
+        vocabulary=vocabulary,
+        items=numbered[known],
+        weights=None if log.weights is None else log.weights[known],
+        train_begins=begins,
+        train_ends=ends,
+        counts=counts[vocabulary],
+        validation=targets(split.validation_users, split.validation_positions),
+        test=targets(split.test_users, split.test_positions),
+    )
+
+
+def padded_histories(
+    items: NDArray[np.int32], begins: Int64, ends: Int64, length: int
+) -> tuple[Int64, NDArray[np.bool_]]:
+    """The newest ``length`` items of each history as a right-aligned table.
+
+    Returns:
+        tokens int64 [B, n] (0 where padded) and mask bool [B, n] (True for real items), n = longest history, at
+        least 1 and at most ``length``.
+    """
+    sizes = np.minimum(ends - begins, length)
+    n = max(1, int(sizes.max(initial=0)))
+    mask = np.arange(n) >= (n - sizes)[:, None]
+    index = (ends - n)[:, None] + np.arange(n)
+    return np.where(mask, items[np.where(mask, index, 0)], 0).astype(np.int64), mask

@@ -1,0 +1,129 @@
+"""The `behaviour` space in the pipeline: fit, evaluate and export BERT4Rec."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from recsvc.data import Dataset, make_split
+from recsvc.metrics.ranking import ranking_metrics
+from recsvc.models.sequence.bert4rec import BERT4Rec
+from recsvc.releases import SpaceEntry
+from training.config import Config
+from training.loop import BEST_WEIGHTS, FitResult, Trainer
+from training.progress import Reporter
+from training.run import Run
+from training.sequence.data import SequenceData, prepare_sequences
+from training.sequence.evaluate import (
+    evaluate_ranks,
+    model_scorer,
+    popularity_scorer,
+    sampled_users,
+    target_facts,
+)
+from training.sequence.export import export_sequence
+from training.sequence.fit import SequenceTask, build_model
+
+_WARMUP_HISTORIES = 16
+
+
+class BehaviourSpace:
+    """Next items from interaction sequences."""
+
+    name = "behaviour"
+
+    def available(self, dataset: Dataset) -> bool:
+        """Whether the data set has interactions."""
+        return dataset.log is not None
+
+    def check(self, dataset: Dataset, config: Config) -> None:
+        """Split and number the log, so that a data set without enough history is refused before anything is written.
+
+        Raises:
+            DatasetError: nothing can be learnt or held out.
+        """
+        assert dataset.log is not None
+        prepare_sequences(dataset.log, make_split(dataset.log, config.split))
+
+    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> FitResult:
+        """Fit BERT4Rec; the best weights by validation NDCG@10 end in ``model.safetensors``."""
+        config = run.config
+        _, data = self._data(run)
+        task = SequenceTask(data, config.sequence, config.evaluation)
+        folder = run.folder / self.name
+        trainer = Trainer(
+            task,
+            config.sequence.loop,
+            folder,
+            accelerator=config.runtime.accelerator,
+            resume=resume,
+            reporter=reporter,
+        )
+        result = trainer.run()
+        run.write_json(
+            f"{self.name}.json",
+            {
+                "best": result.best,
+                "best_epoch": result.best_epoch,
+                "epochs": result.epochs,
+                "steps": result.steps,
+                "seconds": round(result.seconds, 1),
+            },
+        )
+        return result
+
+    def trained(self, run: Run) -> bool:
+        """Whether training has come to its end."""
+        return run.read_json(f"{self.name}.json") is not None
+
+    def evaluate(self, run: Run, reporter: Reporter) -> dict[str, Any]:
+        """Full ranking of the test targets by the model and by popularity."""
+        protocol, data = self._data(run)
+        settings = run.config.evaluation
+        scorers = {
+            "model": model_scorer(self.load_model(run, data), data),
+            "popularity": popularity_scorer(data),
+        }
+        found = {}
+        for name, scorer in scorers.items():
+            ranks = evaluate_ranks(scorer, data, data.test, exclude_seen=settings.exclude_seen)
+            found[name] = ranking_metrics(ranks, settings.cutoffs)
+        return {
+            "protocol": {
+                "split": protocol,
+                "ranking": f"all {data.num_items} items of the training interactions"
+                + ("; items of the whole history excluded" if settings.exclude_seen else "; nothing excluded"),
+                "ties": "count half",
+                **target_facts(data, data.test),
+                "data_sha256": run.fingerprint,
+                "seed": run.config.sequence.loop.seed,
+            },
+            "model": found.pop("model"),
+            "baselines": found,
+        }
+
+    def export(self, run: Run, folder: Path) -> SpaceEntry:
+        """Write the encoder, the item table and the index of look-alikes."""
+        _, data = self._data(run)
+        return export_sequence(self.load_model(run, data), data.vocabulary, folder)
+
+    def warmup(self, run: Run) -> dict[str, Any]:
+        """A few test histories in the user's ids."""
+        log = run.load_log()
+        _, data = self._data(run)
+        histories = []
+        for number in sampled_users(data.test, _WARMUP_HISTORIES, seed=0):
+            rows = data.vocabulary[data.items[data.test.begins[number] : data.test.ends[number]]]
+            histories.append(log.item_ids.ids_of(rows[-run.config.sequence.model.max_length :]))
+        return {"histories": histories}
+
+    def load_model(self, run: Run, data: SequenceData) -> BERT4Rec:
+        """The trained model in evaluation mode."""
+        model = build_model(data.num_items, run.config.sequence)
+        model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS))
+        return model.eval()
+
+    def _data(self, run: Run) -> tuple[str, SequenceData]:
+        log = run.load_log()
+        split = make_split(log, run.config.split)
+        return split.protocol, prepare_sequences(log, split)

@@ -1,0 +1,41 @@
+"""The spaces that the pipeline trains. A new one (graph, image, video) joins by one entry in :data:`SPACES`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from recsvc.data import Dataset
+from recsvc.releases import SpaceEntry
+from training.config import Config
+from training.loop import FitResult
+from training.progress import Reporter
+from training.run import Run
+from training.sequence.space import BehaviourSpace
+
+
+class Space(Protocol):
+    """What each kind of model does for the pipeline."""
+
+    def available(self, dataset: Dataset) -> bool:
+        """Whether the data set has the files that this space is trained on."""
+
+    def check(self, dataset: Dataset, config: Config) -> None:
+        """Refuse, before anything is written, a data set from which this space cannot learn."""
+
+    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> FitResult:
+        """Fit the model into ``run.folder / name``."""
+
+    def trained(self, run: Run) -> bool:
+        """Whether the run holds a finished model of this space."""
+
+    def evaluate(self, run: Run, reporter: Reporter) -> dict[str, Any]:
+        """Test metrics: ``{"protocol": {...}, "model": {...}, "baselines": {name: {...}}}``."""
+
+    def export(self, run: Run, folder: Path) -> SpaceEntry:
+        """Write encoder, table and index into an empty folder of a release."""
+
+    def warmup(self, run: Run) -> dict[str, Any]:
+        """Sample questions for ``warmup.json``."""
+
+
+SPACES: Mapping[str, Space] = {"behaviour": BehaviourSpace()}
