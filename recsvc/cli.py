@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-# One search or encoder thread per request is the fastest here; training sets its own number of threads.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import typer
 
 import recsvc
@@ -38,7 +35,9 @@ app.add_typer(config_app, name="config")
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
-StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of releases.", show_default=False)]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", help="Folder of releases.", envvar="RECSVC_STORE", show_default=False)
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
 Settings = Annotated[
     list[str] | None,
@@ -47,14 +46,16 @@ Settings = Annotated[
 ReleaseId = Annotated[str, typer.Argument(help="Release id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", help="How many items to return.", min=1)]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one [default: 8000].")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the log of promotions.")]
 
 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where data, run and store are kept.")] = Path("runs/demo"),
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=0, max=65535)] = 8000,
+    host: Host = None,
+    port: Port = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve at the end.")] = True,
 ) -> None:
     """MovieLens-100K to a running service, in minutes."""
@@ -62,7 +63,12 @@ def demo(
 
     store = run_demo(folder)
     if serve:
-        _serve(store, host, port)
+        # A fresh process: the service holds no torch, and gets none of the memory that training keeps.
+        arguments = ["serve", "--store", str(store)]
+        arguments += ["--host", host] if host is not None else []
+        arguments += ["--port", str(port)] if port is not None else []
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "recsvc.cli", *arguments])
 
 
 @app.command()
@@ -135,11 +141,14 @@ def publish(
 @app.command()
 def serve(
     store: StoreFolder,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=0, max=65535)] = 8000,
+    host: Host = None,
+    port: Port = None,
 ) -> None:
-    """Answer over HTTP from the store's active release."""
-    _serve(store, host, port)
+    """Answer over HTTP from the store's active release; RECSVC_* variables set what has no option here."""
+    from api import load_settings
+    from api import serve as serve_store
+
+    serve_store(load_settings(store=store, host=host, port=port))
 
 
 @app.command()
@@ -302,13 +311,6 @@ def _other_error(error: Exception) -> int:
         _say(f"recsvc: {error}; go on with the same command and --resume")
         return 128 + int(error.signal_number)
     raise error
-
-
-def _serve(store: Path, host: str, port: int) -> None:
-    from api.server import serve as serve_store
-    from api.settings import Settings as ServiceSettings
-
-    serve_store(ServiceSettings(store=store, host=host, port=port))
 
 
 def _open(store: Path) -> "Recommender":

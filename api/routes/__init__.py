@@ -1,1 +1,1 @@
-"""TODO."""
+"""The routes, one file a noun."""

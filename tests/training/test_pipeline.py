@@ -98,7 +98,7 @@ def test_test_histories_hold_the_validation_item(fitted):
 
 
 def test_a_run_is_never_overwritten(fitted, cycle_dataset, small_settings, tmp_path):
-    with pytest.raises(RunError, match="holds a run already; add --resume"):
+    with pytest.raises(RunError, match=r"holds a run already; add --resume"):
         fit(cycle_dataset, fitted.run.folder, quiet=True)
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(RunError, match=r"not empty \(it holds 'mine.txt'\)"):
@@ -172,7 +172,12 @@ def test_events_and_weights_reach_the_model(tmp_path):
         for step in range(6):
             lines.append(f"u{user},i{(user + step) % 9},{'buy' if step % 2 else 'view'},{1 + step}")
     (dataset / "interactions.csv").write_text("\n".join(lines) + "\n")
-    settings = {"data.events": ["buy"], "split.validation_users": 5, "sequence.loop.epochs": 1, "sequence.model.max_length": 8}
+    settings = {
+        "data.events": ["buy"],
+        "split.validation_users": 5,
+        "sequence.loop.epochs": 1,
+        "sequence.model.max_length": 8,
+    }
     fitted = fit(dataset, tmp_path / "run", settings=settings, quiet=True)
     log = fitted.run.load_log()
     assert len(log) == 90 and set(log.weights.tolist()) == {2.0, 4.0, 6.0}

@@ -64,7 +64,7 @@ def sliding_windows(begins: Int64, ends: Int64, length: int, step: int) -> Windo
 class ClozeBatches:
     """The batches of every epoch, of nearly ``tokens_per_batch`` tokens each.
 
-    Each row is used in one of two ways (Sun et al. 2019, section 3.5): with probability ``last_share`` only its
+    Each row is used in one of two ways (Sun et al. 2019, "Model Learning"): with probability ``last_share`` only its
     last item is hidden, which is the task at serving time; otherwise ``max(1, round(mask_share * n))`` random
     items are, and at least one stays visible.
     """

@@ -72,7 +72,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block, normalised after each residual sum (Eqs. 3-5)."""
+    """One transformer block, normalised after each residual sum (Eqs. 3-6)."""
 
     def __init__(self, config: BERT4RecConfig) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Block(nn.Module):
 
 
 class BERT4Rec(nn.Module):
-    """The whole model: item and position tables, blocks, and the tied output layer (Eqs. 6-7).
+    """The whole model: item and position tables, blocks, and the tied output layer (Eq. 7).
 
     Row ``num_items`` of the item table is the [MASK] token; only the items proper are output classes.
     """
@@ -196,7 +196,7 @@ def cloze_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) ->
 
 
 def _initialise(module: nn.Module) -> None:
-    """Truncated normal, sigma 0.02 within [-0.02, 0.02] (section 3.6 of the paper); biases start at zero."""
+    """Truncated normal, sigma 0.02 within [-0.02, 0.02] as in the paper's implementation details; biases start at zero."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=0.02, a=-0.02, b=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

@@ -1,0 +1,59 @@
+"""What handlers are given. One dependency a handler: each costs as much as ranking a small catalogue."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.engine import Engine
+from api.metrics import Metrics
+from api.problems import NO_RELEASE, ProblemError
+from api.request_info import request_info
+from recsvc.answers import Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What it takes to answer.
+
+    Attributes:
+        recommender: The serving release, read once: all of an answer comes from it.
+        request_id: Also the recommendation id.
+        metrics: Where the answer is counted.
+    """
+
+    recommender: Recommender
+    request_id: str
+    metrics: Metrics
+
+
+async def _engine(request: Request) -> Engine:
+    engine = request.app.state.engine
+    assert isinstance(engine, Engine)
+    return engine
+
+
+async def _metrics(request: Request) -> Metrics:
+    metrics = request.app.state.metrics
+    assert isinstance(metrics, Metrics)
+    return metrics
+
+
+async def _serving(request: Request) -> Serving:
+    engine = await _engine(request)
+    recommender = engine.recommender
+    if recommender is None:
+        raise no_release(engine)
+    info = request_info(request)
+    info.release = recommender.release
+    return Serving(recommender, info.id, await _metrics(request))
+
+
+def no_release(engine: Engine) -> ProblemError:
+    """The problem of a service that has not taken up a release yet."""
+    return ProblemError(NO_RELEASE, "Activate a release in the store.", headers={"Retry-After": engine.retry_after})
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+ServingDep = Annotated[Serving, Depends(_serving)]

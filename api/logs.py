@@ -1,0 +1,66 @@
+"""One JSON line for every request and event, on standard output.
+
+A line never holds an item id, a history, a key, a query string or a body: what people do is their business.
+A failure is logged by its class and its place, without its text, unless we wrote it.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any, Final
+
+LOGGER: Final = logging.getLogger("recsvc.api")
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as one line of JSON: control characters come out escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for a record; its ``fields``, if any, follow time, level and event."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            line.update(_where(record.exc_info[1]))
+        return json.dumps(line, separators=(",", ":"))
+
+
+def configure_logging() -> None:
+    """Send our lines and uvicorn's to standard output, as JSON."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    for name in ("recsvc.api", "uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    LOGGER.setLevel(logging.INFO)
+    # uvicorn's start and stop notices say nothing that our own lines do not.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    """Log an event of the service with its fields."""
+    LOGGER.log(level, event, extra={"fields": fields})
+
+
+def log_failure(error: BaseException, request_id: str | None = None, *, message: str | None = None) -> None:
+    """Log an error by its class and place; its text only where ``message`` gives one fit for a log."""
+    fields: dict[str, Any] = _where(error)
+    if request_id is not None:
+        fields["request_id"] = request_id
+    if message is not None:
+        fields["message"] = message
+    log_event("failure", level=logging.ERROR, **fields)
+
+
+def _where(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return {
+        "error": type(error).__name__,
+        "at": [f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames],
+    }

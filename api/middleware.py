@@ -1,0 +1,92 @@
+"""The outermost layer: request id, body limit, headers, metrics, log line, and the answer when all fails.
+
+Plain ASGI: it costs little, and sees what exception handlers do not.
+"""
+
+from time import perf_counter
+from typing import Final
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.logs import log_event, log_failure
+from api.metrics import Metrics
+from api.problems import BODY_TOO_LARGE, INTERNAL_ERROR, problem_response
+from api.request_info import SCOPE_KEY, RequestInfo
+
+_UNMATCHED: Final = "unmatched"
+
+
+class RequestLayer:
+    """Wraps the application; see the module."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        info = RequestInfo(uuid4().hex)
+        scope[SCOPE_KEY] = info
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = info.id
+                headers["Cache-Control"] = "private, no-store"
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self._limited(scope, receive, send_with_headers, info)
+        except Exception as error:
+            log_failure(error, info.id)
+            if status:  # too late for another answer: the connection has to break
+                raise
+            response = problem_response(INTERNAL_ERROR, "The failure stands in the service's log.", info.id)
+            await response(scope, receive, send_with_headers)
+        finally:
+            seconds = perf_counter() - started
+            # The template, never the path: that holds ids.
+            route = getattr(scope.get("route"), "path_format", None) or _UNMATCHED
+            self._metrics.request(route, status, info.release, seconds)
+            log_event(
+                "request",
+                request_id=info.id,
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 3),
+                release=info.release,
+            )
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
+        """Refuse a body that says it is too large unread, and one that turns out to be while it is read."""
+        limit = self._max_body_bytes
+        detail = f"A body has at most {limit} bytes."
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or len(declared) > 18 or int(declared) > limit:
+            response = problem_response(BODY_TOO_LARGE, detail, info.id, headers={"Connection": "close"})
+            await response(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise HTTPException(413, headers={"Connection": "close"})
+            return message
+
+        await self._app(scope, receive_counted, send)

@@ -1,0 +1,47 @@
+"""The OpenAPI document: problems as they are sent, not as FastAPI would describe them."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import KINDS, MEDIA_TYPE, Problem, ProblemKind
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+
+
+def problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    titles: dict[int, list[str]] = {}
+    for kind in sorted(kinds, key=lambda kind: kind.status):
+        titles.setdefault(kind.status, []).append(f"{kind.title} (`{kind.type}`).")
+    return {
+        status: {"description": " ".join(texts), "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+        for status, texts in titles.items()
+    }
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Let the application's document hold the problem schema and list the problem types."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    lines = [f"- `{kind.type}` ({kind.status}): {kind.title}" for kind in KINDS]
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=f"{app.description}\n\nProblem types:\n\n" + "\n".join(lines),
+        routes=app.routes,
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs")
+    schemas["Problem"] = problem
+    return document

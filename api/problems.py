@@ -1,0 +1,186 @@
+"""Errors as problem details (RFC 9457): one stable ``type`` a cause, so that clients never read the text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from api.logs import log_failure
+from api.request_info import request_info
+from recsvc.errors import ReleaseError, RequestError
+
+MEDIA_TYPE: Final = "application/problem+json"
+_MAX_ERRORS: Final = 20
+_MAX_PLACE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One cause: the last part of its ``type``, its status and its title."""
+
+    slug: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The stable URI that clients branch on."""
+        return f"urn:recsvc:problem:{self.slug}"
+
+
+MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body cannot be read as JSON")
+NOT_FOUND: Final = ProblemKind("not-found", 404, "There is no such route")
+UNKNOWN_ITEM: Final = ProblemKind("unknown-item", 404, "There is no such item")
+METHOD_NOT_ALLOWED: Final = ProblemKind("method-not-allowed", 405, "The route has no such method")
+BODY_TOO_LARGE: Final = ProblemKind("body-too-large", 413, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind("unsupported-media-type", 415, "The body is not JSON")
+INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The request cannot be answered as it was put")
+UNKNOWN_SPACE: Final = ProblemKind("unknown-space", 422, "The release has no such space")
+INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
+RELEASE_FAILED: Final = ProblemKind("release-failed", 500, "The release or the store cannot be read")
+NO_RELEASE: Final = ProblemKind("no-release", 503, "No release is served yet")
+DRAINING: Final = ProblemKind("draining", 503, "The service is shutting down")
+
+KINDS: Final = (
+    *(MALFORMED_BODY, NOT_FOUND, UNKNOWN_ITEM, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE),
+    *(INVALID_REQUEST, UNKNOWN_SPACE, INTERNAL_ERROR, RELEASE_FAILED, NO_RELEASE, DRAINING),
+)
+_BY_STATUS: Final = {kind.status: kind for kind in (MALFORMED_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE)}
+
+
+class FieldError(BaseModel):
+    """What is wrong in one place of a request."""
+
+    loc: Annotated[list[str | int], Field(description="Where: names and positions, outermost first.")]
+    msg: str
+    type: str
+
+
+class Problem(BaseModel):
+    """Problem details, RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": INVALID_REQUEST.type,
+                    "title": INVALID_REQUEST.title,
+                    "status": 422,
+                    "detail": "1 place of the request is wrong; see errors.",
+                    "instance": "5f0c954d9c5e4a0f8f7a4f1f1d3b7c52",
+                    "errors": [
+                        {
+                            "loc": ["body", "k"],
+                            "msg": "Input should be less than or equal to 100",
+                            "type": "less_than_equal",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    type: Annotated[str, Field(description="Names the cause; stable.")]
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="For people; its wording may change.")]
+    instance: Annotated[str, Field(description="The request id, also in `X-Request-ID`.")]
+    errors: Annotated[list[FieldError] | None, Field(description="Of a body or path that was refused.")] = None
+
+
+class ProblemError(Exception):
+    """Raised in a handler to answer with a problem."""
+
+    def __init__(self, kind: ProblemKind, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers
+
+
+def problem_response(
+    kind: ProblemKind,
+    detail: str,
+    instance: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
+) -> Response:
+    """The answer for a problem; ``instance`` is the request id."""
+    content: dict[str, Any] = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+    }
+    if errors is not None:
+        content["errors"] = errors
+    # ASCII only: a place may hold a client's text that is no valid UTF-8 once decoded.
+    body = json.dumps(content, separators=(",", ":"))
+    return Response(body, kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error that a handler or FastAPI raises with a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(ReleaseError, _on_release_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return problem_response(error.kind, error.detail, request_info(request).id, headers=error.headers)
+
+
+async def _on_request_error(request: Request, error: Exception) -> Response:
+    return problem_response(INVALID_REQUEST, str(error), request_info(request).id)
+
+
+async def _on_release_error(request: Request, error: Exception) -> Response:
+    # The message names files of this machine: it goes to the log, not to the client.
+    info = request_info(request)
+    log_failure(error, info.id, message=str(error))
+    return problem_response(RELEASE_FAILED, "What failed stands in the service's log.", info.id)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    instance = request_info(request).id
+    if any(problem["type"] == "json_invalid" for problem in found):
+        return problem_response(MALFORMED_BODY, "The body is not valid JSON.", instance)
+    content_type = request.headers.get("content-type", "")
+    if request.method == "POST" and error.body and not _is_json(content_type):
+        return problem_response(UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.", instance)
+    # Only these three: the rest repeats what the client sent, or cannot be written as JSON.
+    errors = [
+        {"loc": [_place(part) for part in problem["loc"]], "msg": problem["msg"], "type": problem["type"]}
+        for problem in found[:_MAX_ERRORS]
+    ]
+    places = "1 place of the request is" if len(found) == 1 else f"{len(found)} places of the request are"
+    return problem_response(INVALID_REQUEST, f"{places} wrong; see errors.", instance, errors=errors)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = _BY_STATUS.get(error.status_code)
+    if kind is None:
+        kind = ProblemKind("http", error.status_code, str(error.detail))
+    return problem_response(kind, f"{kind.title}.", request_info(request).id, headers=error.headers)
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _place(part: str | int) -> str | int:
+    return part[:_MAX_PLACE] if isinstance(part, str) else part

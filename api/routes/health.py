@@ -1,0 +1,47 @@
+"""For whoever runs the service: `GET /livez`, `GET /readyz`, `GET /metrics`."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from api.dependencies import EngineDep, MetricsDep, no_release
+from api.openapi import problems
+from api.problems import DRAINING, INTERNAL_ERROR, NO_RELEASE, ProblemError
+from api.schemas import LiveAnswer, ReadyAnswer
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", operation_id="get_liveness", summary="Alive?", responses=problems(INTERNAL_ERROR))
+async def get_liveness() -> LiveAnswer:
+    """Whether the process answers at all; depends on nothing else."""
+    return LiveAnswer()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Ready?",
+    responses=problems(INTERNAL_ERROR, NO_RELEASE, DRAINING),
+)
+async def get_readiness(engine: EngineDep) -> ReadyAnswer:
+    """Whether to send traffic here: a release is verified, open and warm, and the process is not stopping."""
+    if engine.draining:
+        raise ProblemError(DRAINING, "Ask another process.", headers={"Connection": "close"})
+    if engine.recommender is None:
+        raise no_release(engine)
+    return ReadyAnswer(release=engine.recommender.release)
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems(INTERNAL_ERROR),
+    },
+)
+async def get_metrics(metrics: MetricsDep) -> Response:
+    """Requests, stages, releases and the process, for Prometheus."""
+    return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,152 @@
+"""What the routes answer, against brute force over the tiny release."""
+
+import re
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def pairs(answer: dict) -> list:
+    return [(item["item_id"], pytest.approx(item["score"], abs=1e-4)) for item in answer["items"]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_recommendations_equal_brute_force(client: httpx.Client, tiny, release: str, data: st.DataObject) -> None:
+    ids = st.sampled_from([*tiny.ids, "nobody", "knows"])
+    history = data.draw(st.lists(ids, max_size=20))
+    exclude = data.draw(st.lists(ids, max_size=10))
+    k = data.draw(st.integers(1, 100))
+    seen = data.draw(st.booleans())
+    question = {"history": history, "k": k, "exclude": exclude, "exclude_seen": seen}
+    response = client.post("/v1/recommendations", json=question)
+    assert response.status_code == 200
+    answer = response.json()
+    assert pairs(answer) == tiny.next_items(history, k, exclude, seen)
+    known = any(tiny.row_of(item_id) is not None for item_id in history)
+    assert answer["source"] == ("model" if known else "popular")
+    assert {item["reason"] for item in answer["items"]} <= {"sequence" if known else "popular"}
+    assert answer["release"] == release
+    assert set(answer["unknown"]) == {x for x in history if tiny.row_of(x) is None} | (set(exclude) - set(tiny.ids))
+
+
+def test_every_answer_names_itself_and_is_not_cached(client: httpx.Client, tiny) -> None:
+    first, second = (client.post("/v1/recommendations", json={"history": ["1193"]}) for _ in range(2))
+    assert first.json()["recommendation_id"] != second.json()["recommendation_id"]
+    for response in (first, second):
+        assert response.headers["x-request-id"] == response.json()["recommendation_id"]
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
+        assert response.headers["cache-control"] == "private, no-store"
+        assert len(response.json()["items"]) == 10
+        for item in response.json()["items"]:
+            assert item["title"] == tiny.title(item["item_id"])
+            assert item["attributes"] == tiny.attributes(item["item_id"])
+
+
+@pytest.mark.parametrize("history", [[], ["nobody", "item-3"]])  # item-3 has no vector
+def test_a_history_without_a_known_item_is_answered_from_popularity(
+    client: httpx.Client, tiny, history: list[str]
+) -> None:
+    answer = client.post("/v1/recommendations", json={"history": history, "k": 100}).json()
+    assert answer["source"] == "popular"
+    assert pairs(answer) == tiny.next_items(history, 100)
+    assert len(answer["items"]) == len(tiny.ids) - ("item-3" in history)
+    assert answer["unknown"] == history
+
+
+def test_similar_by_id_ids_and_vector_equal_brute_force(client: httpx.Client, tiny, release: str) -> None:
+    unit = tiny.unit_vectors()
+    middle = unit[[tiny.row_of("1193"), tiny.row_of("661")]].mean(axis=0)
+    vector = [0.5, -3.0, 0.0, 1e-3]
+    for question, query, exclude, unknown in [
+        ({"id": "661", "k": 7}, unit[tiny.row_of("661")], ["661"], []),
+        ({"ids": ["1193", "nobody", "661"], "k": 100}, middle, ["1193", "661"], ["nobody"]),
+        ({"vector": vector, "exclude": ["914"], "k": 5}, np.array(vector), ["914"], []),
+    ]:
+        answer = client.post("/v1/similar", json=question).json()
+        assert pairs(answer) == tiny.similar(query, question["k"], exclude)
+        assert {item["reason"] for item in answer["items"]} == {"similar"}
+        assert (answer["release"], answer["space"], answer["source"]) == (release, "behaviour", "model")
+        assert answer["unknown"] == unknown
+
+
+def test_similar_to_nothing_known_is_empty_and_says_so(client: httpx.Client) -> None:
+    answer = client.post("/v1/similar", json={"id": "nobody"})
+    assert answer.status_code == 200
+    assert (answer.json()["items"], answer.json()["unknown"]) == ([], ["nobody"])
+
+
+def test_an_item_is_found_whatever_its_id(client: httpx.Client, tiny, release: str) -> None:
+    for item_id in tiny.ids:
+        # Both as careful clients write it, and with its slashes left alone.
+        for path in {quote(item_id, safe=""), quote(item_id)}:
+            answer = client.get(f"/v1/items/{path}")
+            assert answer.status_code == 200, item_id
+            assert answer.json() == {
+                "release": release,
+                "item_id": item_id,
+                "title": tiny.title(item_id),
+                "attributes": tiny.attributes(item_id),
+                "popularity": int(tiny.popularity[tiny.ids.index(item_id)]),
+            }
+
+
+@pytest.mark.parametrize("path", ["nobody", "1193/", "/1193", "%00", "%FF", "1193%0A", "v1/items/1193"])
+def test_an_unknown_item_is_a_problem(client: httpx.Client, is_problem, path: str) -> None:
+    is_problem(client.get(f"/v1/items/{path}"), 404, "unknown-item")
+
+
+def test_an_id_out_of_bounds_is_a_problem(client: httpx.Client, is_problem) -> None:
+    for path in ("", "x" * 513, quote("é" * 257)):
+        problem = is_problem(client.get(f"/v1/items/{path}"), 422, "invalid-request", with_errors=True)
+        assert problem["errors"][0]["loc"] == ["path", "item_id"]
+
+
+def test_spaces(client: httpx.Client, tiny, release: str) -> None:
+    space = {"name": "behaviour", "dim": 4, "count": len(tiny.vectors), "metric": "cosine", "max_history": 6}
+    assert client.get("/v1/spaces").json() == {"release": release, "spaces": [space]}
+
+
+def test_releases(client: httpx.Client, release: str, store) -> None:
+    answer = client.get("/v1/releases").json()
+    assert answer["serving"] == release
+    (listed,) = answer["releases"]
+    assert (listed["id"], listed["active"], listed["damage"]) == (release, True, None)
+    assert listed["metrics"] == {"ndcg@10": 0.1}
+    assert listed["size"] == store.list()[0].size
+
+
+def test_health(client: httpx.Client, release: str) -> None:
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready", "release": release}
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    text = client.get("/metrics").text
+    found = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+def test_metrics(client: httpx.Client, release: str) -> None:
+    labels = f'release="{release}",route="/v1/recommendations",status="200"'
+    names = [
+        *(f"recsvc_request_seconds_count{{{labels}}}", "recsvc_fallbacks_total", "recsvc_unknown_ids_total"),
+        *(f'recsvc_stage_seconds_count{{stage="{stage}"}}' for stage in ("encode", "score", "catalogue")),
+    ]
+    before = [metric(client, name) for name in names]
+    client.post("/v1/recommendations", json={"history": ["nobody", "nothing"]})
+    client.post("/v1/recommendations", json={"history": ["1193"]})
+    client.get("/v1/items/1193")
+    client.get("/nowhere")
+    grown = [metric(client, name) - old for name, old in zip(names, before, strict=True)]
+    assert grown == [2, 1, 2, 1, 1, 2]
+    text = client.get("/metrics").text
+    assert f'recsvc_release_info{{release="{release}"}} 1.0' in text
+    assert 'route="/v1/items/{item_id}"' in text
+    assert 'route="unmatched",status="404"' in text
+    assert "nobody" not in text
+    assert "process_resident_memory_bytes" in text

@@ -1,0 +1,95 @@
+"""The OpenAPI document is part of the interface: it changes on purpose only, and its examples work."""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+OPERATIONS = {
+    ("post", "/v1/recommendations"): "recommend",
+    ("post", "/v1/similar"): "find_similar",
+    ("get", "/v1/items/{item_id}"): "get_item",
+    ("get", "/v1/spaces"): "list_spaces",
+    ("get", "/v1/releases"): "list_releases",
+    ("get", "/livez"): "get_liveness",
+    ("get", "/readyz"): "get_readiness",
+    ("get", "/metrics"): "get_metrics",
+}
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx.Client) -> dict:
+    return client.get("/openapi.json").json()
+
+
+def operations(document: dict):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_the_document_is_the_committed_one(document: dict) -> None:
+    """After a change on purpose: run once with RECSVC_WRITE_OPENAPI=1, and look at the difference."""
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    if os.environ.get("RECSVC_WRITE_OPENAPI"):
+        SNAPSHOT.write_text(text)
+    assert text == SNAPSHOT.read_text()
+
+
+def test_operation_ids_are_stable(document: dict) -> None:
+    found = {(method, path): operation["operationId"] for method, path, operation in operations(document)}
+    assert found == OPERATIONS
+
+
+def test_every_route_documents_its_problems_as_they_are_sent(document: dict) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+    for method, path, operation in operations(document):
+        errors = {status: answer for status, answer in operation["responses"].items() if status != "200"}
+        assert "500" in errors, path
+        if path.startswith("/v1/") and path != "/v1/releases":
+            assert "503" in errors
+        if method == "post":
+            assert {"400", "413", "415", "422"} <= errors.keys()
+        for answer in errors.values():
+            assert answer["content"] == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }
+
+
+def test_every_request_example_is_answered(client: httpx.Client, document: dict) -> None:
+    asked = 0
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            for example in document["components"]["schemas"][reference.rpartition("/")[2]]["examples"]:
+                answer = client.request(method, path, json=example)
+                assert answer.status_code == 200, (example, answer.text)
+                assert answer.json()["unknown"] == []
+                asked += 1
+        for parameter in operation.get("parameters", []):
+            for example in parameter.get("examples") or parameter["schema"]["examples"]:
+                url = path.replace(f"{{{parameter['name']}}}", quote(example, safe=""))
+                assert client.request(method, url).status_code == 200
+                asked += 1
+    assert asked >= 7
+
+
+def test_every_answer_has_an_example_with_the_fields_that_are_sent(client: httpx.Client, document: dict) -> None:
+    questions = {"recommend": {"history": ["1193"]}, "find_similar": {"id": "1193"}}
+    for method, path, operation in operations(document):
+        content = operation["responses"]["200"]["content"].get("application/json")
+        if content is None:
+            continue
+        schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+        sent = client.request(
+            method, path.replace("{item_id}", "1193"), json=questions.get(operation["operationId"])
+        ).json()
+        (example,) = schema["examples"]
+        assert example.keys() == sent.keys(), path
+        for key, value in example.items():
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                assert value[0].keys() <= sent[key][0].keys()  # FastAPI leaves null out of examples
