@@ -36,7 +36,7 @@ def main() -> int:
     log = run.load_log()
     data = prepare_sequences(log, make_split(log, run.config.split))
     model = BehaviourSpace().load_model(run, data)
-    chosen = [n for n in sampled_users(data.test, arguments.histories, arguments.seed)]
+    chosen = sampled_users(data.test, arguments.histories, arguments.seed)
     histories = [data.items[data.test.begins[n] : data.test.ends[n]].tolist() for n in chosen]
     histories = [history for history in histories if history]
     offline = offline_next_items(model, histories, arguments.k)

@@ -22,7 +22,7 @@ class Section(BaseModel):
 class LoopConfig(Section):
     """How the shared training loop runs."""
 
-    epochs: int = Field(60, ge=1, description="Passes over the training data at most.")
+    epochs: int = Field(40, ge=1, description="Passes over the training data at most.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     warmup_steps: int = Field(200, ge=0, description="Steps of linear warm-up before the cosine decay.")
     final_share: float = Field(0.01, ge=0, le=1, description="Learning rate at the end, as a share of the peak.")
@@ -42,7 +42,9 @@ class LoopConfig(Section):
 class SequenceTraining(Section):
     """How interaction sequences become training rows."""
 
-    tokens_per_batch: int = Field(6400, ge=2, description="Real tokens in a batch, about.")
+    tokens_per_batch: int = Field(
+        1600, ge=2, description="Real tokens in a batch, about; small batches converge in fewer passes."
+    )
     mask_share: float = Field(0.2, gt=0, lt=1, description="Share of a row's items hidden (rho of the Cloze task).")
     last_share: float = Field(0.1, ge=0, le=1, description="Share of rows in which only the last item is hidden.")
     window_step: float = Field(

@@ -81,7 +81,7 @@ def run_service():
 @pytest.fixture(scope="session")
 def client(store: Store) -> Iterator[ServiceClient]:
     """The service on the tiny release."""
-    with running(Settings(store=store.path, max_body_bytes=50_000, poll_seconds=0.05)) as client:
+    with running(Settings(store=store.path, max_body_bytes=100_000, poll_seconds=0.05)) as client:
         wait_until_ready(client)
         yield client
 

@@ -115,8 +115,8 @@ def test_a_method_that_the_route_has_not(client: httpx.Client, is_problem, metho
 
 
 def test_a_body_that_says_it_is_too_large(client: httpx.Client, is_problem) -> None:
-    is_problem(client.post(RECOMMEND, content=b" " * 50_001, headers=JSON), 413, "body-too-large")
-    assert client.post(RECOMMEND, content=b'{"history":[]}'.ljust(50_000), headers=JSON).status_code == 200
+    is_problem(client.post(RECOMMEND, content=b" " * 100_001, headers=JSON), 413, "body-too-large")
+    assert client.post(RECOMMEND, content=b'{"history":[]}'.ljust(100_000), headers=JSON).status_code == 200
 
 
 def test_a_body_that_turns_out_to_be_too_large(client: httpx.Client, is_problem) -> None:
@@ -125,8 +125,8 @@ def test_a_body_that_turns_out_to_be_too_large(client: httpx.Client, is_problem)
         yield from (b" " * 1000 for _ in range(count))
         yield b"}"
 
-    assert client.post(RECOMMEND, content=chunks(49), headers=JSON).status_code == 200
-    is_problem(client.post(RECOMMEND, content=chunks(50), headers=JSON), 413, "body-too-large")
+    assert client.post(RECOMMEND, content=chunks(99), headers=JSON).status_code == 200
+    is_problem(client.post(RECOMMEND, content=chunks(100), headers=JSON), 413, "body-too-large")
 
 
 @pytest.mark.parametrize("length", [b"99999999999999999999999", b"-1", b"many"])

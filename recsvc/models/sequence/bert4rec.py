@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class BERT4RecConfig(BaseModel):
-    """Architecture of one BERT4Rec; the defaults are the paper's, the two norms are its authors' code's."""
+    """Architecture of one BERT4Rec; width, depth and heads default to the paper's, the two norms to its code's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,7 +23,7 @@ class BERT4RecConfig(BaseModel):
     layers: int = Field(2, ge=1, le=48, description="Number L of transformer blocks.")
     heads: int = Field(2, ge=1, le=64, description="Number h of attention heads; divides dim.")
     max_length: int = Field(
-        200, ge=2, le=4096, description="Tokens the model reads at most, the appended [MASK] included."
+        100, ge=2, le=4096, description="Tokens the model reads at most, the appended [MASK] included."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped in training.")
     embedding_norm: bool = Field(
@@ -196,7 +196,7 @@ def cloze_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) ->
 
 
 def _initialise(module: nn.Module) -> None:
-    """Truncated normal, sigma 0.02 within [-0.02, 0.02] as in the paper's implementation details; biases start at zero."""
+    """Truncated normal, sigma 0.02 within [-0.02, 0.02], as the paper says; biases start at zero."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=0.02, a=-0.02, b=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
