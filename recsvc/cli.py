@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import recsvc
-from recsvc.errors import ConfigError, RecsvcError, RequestError
+from recsvc.errors import ConfigError, RecsvcError
 
 if TYPE_CHECKING:
     from recsvc.answers import Recommender
@@ -113,7 +113,10 @@ def evaluate(
     from training.progress import Reporter
     from training.run import Run
 
-    found = pipeline.evaluate(Run.open(run), reporter=Reporter())
+    opened = Run.open(run)
+    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        raise ConfigError(f"--json {json_file}: cannot be written; name a file in a folder that exists")
+    found = pipeline.evaluate(opened, reporter=Reporter())
     if json_file is not None:
         try:
             json_file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
@@ -177,8 +180,6 @@ def similar(
     """Items near others: the service's answer, with no server."""
     answer = _open(store).similar(space=space, ids=ids, k=k, exclude=exclude or ())
     _print_items(answer.items, answer.unknown, as_json, release=answer.release, space=space)
-    if not answer.items and answer.unknown:
-        raise RequestError(f"no id of the question has a vector in the space {space!r}")
 
 
 @releases_app.command("list")
@@ -302,6 +303,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _other_error(error: Exception) -> int:
     """Usage errors of the argument parser, an interrupted training, or our own fault."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands alone: its message is its help
+        _say(str(error))
+        return 2
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's exceptions
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""

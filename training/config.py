@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsvc.data import HistoryConfig, SplitConfig
 from recsvc.errors import ConfigError
-from recsvc.models.sequence.bert4rec import BERT4RecConfig
+from recsvc.models.sequence.config import BERT4RecConfig
 
 
 class Section(BaseModel):
@@ -63,7 +63,9 @@ class SequenceConfig(Section):
 class EvaluationConfig(Section):
     """How next-item predictions are judged."""
 
-    cutoffs: tuple[int, ...] = Field((1, 5, 10, 20), description="The k of HR@k, NDCG@k and MRR@k.", min_length=1)
+    cutoffs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 5, 10, 20), min_length=1, description="The k of HR@k, NDCG@k and MRR@k."
+    )
     exclude_seen: bool = Field(
         True, description="Rank without the items of the history; switch off where people repeat themselves."
     )
@@ -121,7 +123,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the configuration cannot be read ({error}); give a UTF-8 YAML file") from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"{path}: the configuration cannot be read ({reason}); give a UTF-8 YAML file") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if tree is None:

@@ -83,6 +83,7 @@ class State:
     best_epoch: int = 0
     stale: int = 0
     seconds: float = 0.0
+    metric_lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Trainer:
         self._checkpoints = folder / "checkpoints"
         if resume and (found := load_checkpoint(self._checkpoints)):
             self._restore(*found)
-        self._metrics = MetricsLog(folder, after_step=self.state.step)
+        self._metrics = MetricsLog(folder, after_step=self.state.step, lines=self.state.metric_lines)
         self._signal: int | None = None
 
     def run(self) -> FitResult:
@@ -204,6 +205,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._metrics.flush()
+        self.state.metric_lines = self._metrics.lines
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
         for number, slots in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}

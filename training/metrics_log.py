@@ -8,18 +8,23 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 class MetricsLog:
-    """Appends scalars; on a resumed training the lines after the checkpoint's step are dropped first."""
+    """Appends scalars; on a resumed training, what was written after the checkpoint is dropped first."""
 
-    def __init__(self, folder: Path, *, after_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, after_step: int = 0, lines: int = 0) -> None:
+        """Open the log of a training that stands at ``after_step`` and had written ``lines`` lines by then."""
         path = folder / "metrics.jsonl"
-        kept = _lines_until(path, after_step)
-        path.write_text("".join(kept), "utf-8")
+        kept = path.read_text("utf-8").splitlines(keepends=True)[:lines] if path.exists() else []
+        self.lines = len(kept)
+        staging = path.with_name(f".{path.name}.writing")
+        staging.write_text("".join(kept), "utf-8")
+        staging.replace(path)
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(folder / "tensorboard", purge_step=after_step + 1 if after_step else None)
 
     def write(self, step: int, epoch: int, values: dict[str, float]) -> None:
         """Record scalars reached after ``step`` optimiser steps."""
         line = {"step": step, "epoch": epoch, "time": round(time.time(), 3), **values}
+        self.lines += 1
         self._file.write(json.dumps(line) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
@@ -33,18 +38,3 @@ class MetricsLog:
         """Flush and close both files."""
         self._file.close()
         self._board.close()
-
-
-def _lines_until(path: Path, step: int) -> list[str]:
-    """The whole lines of an earlier attempt up to a step; a line torn by a kill is dropped."""
-    if not path.exists() or not step:
-        return []
-    kept = []
-    for line in path.read_text("utf-8").splitlines(keepends=True):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["step"] <= step:
-            kept.append(line)
-    return kept

@@ -52,7 +52,10 @@ def movielens_100k(folder: Path, reporter: Reporter) -> Path:
             f"what was fetched as MovieLens-100K has {len(ratings.interactions):,} ratings of {len(ratings.items):,} "
             f"films, not {_RATINGS:,} of {_FILMS:,}; delete {_cache()} and try again"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{folder}: the folder cannot be made ({error.strerror})") from None
     _write(folder / "items.csv", ("item_id", "title", "year", "genres"), ratings.items)
     # Last, and by rename: its presence says that the folder is whole.
     _write(folder / "interactions.csv", ("user_id", "item_id", "timestamp", "rating"), ratings.interactions)
@@ -104,7 +107,7 @@ def _from_site(reporter: Reporter) -> Ratings | None:
             staging.write_bytes(content)
             staging.replace(archive)
         return parse_site_archive(archive.read_bytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         reporter.line(
             f"MovieLens-100K: GroupLens' site gave none ({_first_line(error)}); trying the package {_PACKAGE}"
         )

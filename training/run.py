@@ -53,7 +53,10 @@ class Run:
             RunError: the folder holds something else.
         """
         check_new(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: the run folder cannot be made ({error.strerror})") from None
         for name in (*_PREPARED, *_STAGING):
             _remove(folder / name)
         log.save(folder / "log")

@@ -20,8 +20,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from recsvc.data.columns import Columns, Table, check_header
 from recsvc.data.problems import Problems
-from recsvc.data.tables import Columns, Table, check_header
 
 _BLOCK_BYTES = 2**24  # Arrow cannot read a row that is longer than a block; larger ones take the slow pass
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recsvc.data.columns import Columns
 from recsvc.data.ids import IdIndex
 from recsvc.data.interactions import InteractionLog
 from recsvc.data.problems import Problems
-from recsvc.data.tables import Columns, read_table
+from recsvc.data.tables import read_table
 from recsvc.data.values import check_ids, read_times, read_weights
 from recsvc.errors import ConfigError, DatasetError
 
@@ -31,7 +32,7 @@ class HistoryConfig(BaseModel):
         default=(), description="Values of the `event` column that make a history; none named = all of them."
     )
     event_weights: dict[str, float] = Field(
-        default_factory=dict,
+        default={},
         description="Factor on the weight of each event of this value; a value that is not named has 1.",
     )
     min_weight: float = Field(

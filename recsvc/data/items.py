@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsvc.data.columns import Columns
 from recsvc.data.ids import IdIndex
 from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
-from recsvc.data.tables import Columns, read_table
+from recsvc.data.tables import read_table
 from recsvc.data.values import check_ids
 
 COLUMNS = Columns(

@@ -8,8 +8,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsvc.data.columns import Columns, Kind, Table, check_header
 from recsvc.data.problems import Problems, shown
-from recsvc.data.tables import Columns, Kind, Table, check_header
 
 
 def read_parquet(path: Path, columns: Columns, problems: Problems) -> Table | None:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsvc.data.columns import Table
 from recsvc.data.ids import MAX_ID_BYTES, id_flaw
 from recsvc.data.problems import Problems, shown
-from recsvc.data.tables import Table
 
 LATEST = 1e11
 """Epoch seconds beyond this (the year 5138) are taken for milliseconds and refused."""

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsvc.data import csv_files
+from recsvc.data.columns import Columns, Table
 from recsvc.data.problems import Problems
-from recsvc.data.tables import Columns, Table, read_table
+from recsvc.data.tables import read_table
 
 AB = Columns(kinds={"a": "id", "b": "text"}, required=("a", "b"))
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

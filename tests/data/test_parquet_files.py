@@ -5,8 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recsvc.data.columns import Columns, Table
 from recsvc.data.problems import Problems
-from recsvc.data.tables import Columns, Table, read_table
+from recsvc.data.tables import read_table
 
 COLUMNS = Columns(
     kinds={"id": "id", "event": "text", "time": "time", "weight": "number"}, required=("id",), others="attribute"

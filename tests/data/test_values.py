@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsvc.data.columns import Columns, Table
 from recsvc.data.problems import Problems
-from recsvc.data.tables import Columns, Table, read_table
+from recsvc.data.tables import read_table
 from recsvc.data.values import check_ids, read_times, read_weights
 
 X = Columns(kinds={"x": "time", "n": "text"}, required=("x",))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from recsvc.models.sequence.bert4rec import BERT4Rec, BERT4RecConfig, cloze_loss
+from recsvc.models.sequence.bert4rec import BERT4Rec, cloze_loss
+from recsvc.models.sequence.config import BERT4RecConfig
 
 V = 11
 
