@@ -14,7 +14,6 @@ from training.progress import Reporter
 # Every user is worth validating on; there are few.
 _SETTINGS = (
     "split.validation_users=943",
-    "sequence.loop.epochs=60",
     "sequence.loop.evaluate_every=5",
 )
 # Three tastes that a reader can judge: by title, since both sources number the films alike.

@@ -27,6 +27,8 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 """The tables of a data set folder and the endings that each may have; "" is a folder of files."""
 
+_READ = ("interactions", "items")
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -86,7 +88,9 @@ def read_dataset(
     if events is not None:
         tell("sorting the interactions")
         log = build_log(events, config or HistoryConfig(), items.frame["item_id"])
-    tables = [files[name] for name in ("interactions", "items") if name in files]
+    tables = [files[name] for name in _READ if name in files]
+    later = [path.name for name, path in files.items() if name not in _READ]
+    notes += tuple(f"{shown(name)} is for a space that this version does not train; it was not read." for name in later)
     return Dataset(
         path=path,
         log=log,

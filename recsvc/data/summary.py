@@ -23,7 +23,8 @@ def describe(dataset: Dataset) -> Facts:
     facts["items listed"] = len(dataset.items)
     names = dataset.items.attribute_names
     facts["attributes"] = ", ".join(names) if names else "none"
-    facts["fingerprint"] = dataset.fingerprint
+    if dataset.log is not None or len(dataset.items):
+        facts["fingerprint"] = dataset.fingerprint
     return facts
 
 
