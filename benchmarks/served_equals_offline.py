@@ -15,7 +15,7 @@ from pathlib import Path
 from recsvc.data import make_split
 from training.run import Run
 from training.sequence.data import prepare_sequences
-from training.sequence.evaluate import sampled_users
+from training.sequence.evaluate import sampled_histories
 from training.sequence.offline import offline_next_items
 from training.sequence.space import BehaviourSpace
 
@@ -36,16 +36,14 @@ def main() -> int:
     log = run.load_log()
     data = prepare_sequences(log, make_split(log, run.config.split))
     model = BehaviourSpace().load_model(run, data)
-    chosen = sampled_users(data.test, arguments.histories, arguments.seed)
-    histories = [data.items[data.test.begins[n] : data.test.ends[n]].tolist() for n in chosen]
-    histories = [history for history in histories if history]
+    histories = sampled_histories(data, arguments.histories, arguments.seed)
     offline = offline_next_items(model, histories, arguments.k)
 
     equal, worst = 0, 0.0
     for history, expected in zip(histories, offline, strict=True):
-        ids = log.item_ids.ids_of(data.vocabulary[history])
+        ids = data.ids_of(log, history)
         served = _recommend(arguments.url, ids, arguments.k)
-        wanted = log.item_ids.ids_of(data.vocabulary[[row for row, _ in expected]])
+        wanted = data.ids_of(log, [row for row, _ in expected])
         same = [item["item_id"] for item in served["items"]] == wanted and not served["unknown"]
         if same:
             differences = (abs(i["score"] - s) for i, (_, s) in zip(served["items"], expected, strict=True))

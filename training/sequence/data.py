@@ -1,5 +1,6 @@
 """The interaction log as a sequence model sees it: only items that training events show, densely numbered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,10 @@ class SequenceData:
     def num_items(self) -> int:
         """V, the number of items the model knows."""
         return len(self.vocabulary)
+
+    def ids_of(self, log: InteractionLog, rows: Sequence[int]) -> list[str]:
+        """The user's ids of rows of the model's items."""
+        return log.item_ids.ids_of(self.vocabulary[list(rows)])
 
 
 def prepare_sequences(log: InteractionLog, split: Split) -> SequenceData:

@@ -1,6 +1,6 @@
 """Next-item evaluation: every item ranked, items of the whole history out, popularity beside the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -92,7 +92,8 @@ def target_facts(data: SequenceData, targets: Targets) -> dict[str, float | int]
     }
 
 
-def sampled_users(targets: Targets, count: int, seed: int) -> Sequence[int]:
-    """Numbers of ``count`` targets drawn without replacement, ascending."""
-    rng = np.random.default_rng(seed)
-    return sorted(rng.permutation(len(targets))[:count].tolist())
+def sampled_histories(data: SequenceData, count: int, seed: int) -> list[list[int]]:
+    """Up to ``count`` test histories drawn without replacement, as rows of the model's items; empty ones left out."""
+    order = np.random.default_rng(seed).permutation(len(data.test))[:count]
+    spans = zip(data.test.begins[order].tolist(), data.test.ends[order].tolist(), strict=True)
+    return [data.items[begin:end].tolist() for begin, end in spans if end > begin]

@@ -18,7 +18,7 @@ from training.sequence.evaluate import (
     evaluate_ranks,
     model_scorer,
     popularity_scorer,
-    sampled_users,
+    sampled_histories,
     target_facts,
 )
 from training.sequence.export import export_sequence
@@ -109,13 +109,10 @@ class BehaviourSpace:
 
     def warmup(self, run: Run) -> dict[str, Any]:
         """A few test histories in the user's ids."""
-        log = run.load_log()
         _, data = self._data(run)
-        histories = []
-        for number in sampled_users(data.test, _WARMUP_HISTORIES, seed=0):
-            rows = data.vocabulary[data.items[data.test.begins[number] : data.test.ends[number]]]
-            histories.append(log.item_ids.ids_of(rows[-run.config.sequence.model.max_length :]))
-        return {"histories": histories}
+        newest = run.config.sequence.model.max_length
+        histories = sampled_histories(data, _WARMUP_HISTORIES, seed=0)
+        return {"histories": [data.ids_of(run.load_log(), history[-newest:]) for history in histories]}
 
     def load_model(self, run: Run, data: SequenceData) -> BERT4Rec:
         """The trained model in evaluation mode."""
