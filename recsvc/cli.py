@@ -188,7 +188,7 @@ def releases_list(store: StoreFolder) -> None:
     from recsvc.releases import Store
 
     for info in Store(store).list():
-        state = "active" if info.active else f"damaged: {info.damage}" if info.damage else ""
+        state = ", ".join(["active"] * info.active + ([f"damaged: {info.damage}"] if info.damage else []))
         print(f"{info.id}  {info.created:%Y-%m-%d %H:%M:%S}  {info.size / 1e6:8.1f} MB  {state}".rstrip())
 
 

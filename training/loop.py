@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from recsvc.errors import RunError
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
 from training.config import LoopConfig
 from training.metrics_log import MetricsLog
@@ -128,6 +129,7 @@ class Trainer:
 
         Raises:
             InterruptedTrainingError: SIGINT or SIGTERM came; the state is saved.
+            RunError: the gradient is no longer finite.
         """
         state, config = self.state, self.config
         started = time.monotonic() - state.seconds
@@ -163,7 +165,14 @@ class Trainer:
             group["lr"] = rate
         loss, count = self.task.loss(self._model, batch)
         self._fabric.backward(loss / count)
-        norm = self._fabric.clip_gradients(self._model, self._optimizer, max_norm=self.config.clip_norm)
+        norm = self._fabric.clip_gradients(
+            self._model, self._optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+        )
+        if not math.isfinite(float(norm)):
+            raise RunError(
+                f"{self.task.name}: training diverged at step {state.step}; lower the learning rate and train into a "
+                "new folder"
+            )
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.item()

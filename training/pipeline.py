@@ -11,7 +11,7 @@ from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
 from training.config import Config, load_config
 from training.progress import Reporter
-from training.run import Run, check_new
+from training.run import Run, check_new, locked
 from training.runtime import prepare_process
 from training.spaces import SPACES, Space
 
@@ -50,24 +50,26 @@ def train(
     prepare_process(config.runtime)
     dataset = read_dataset(dataset_path, config.data)
     spaces = _chosen(dataset_path, {name for name, s in SPACES.items() if s.available(dataset)}, only)
-    if unfinished:
-        run = Run.open(out)
-        run.require_same(dataset, config)
-    else:
+    if not unfinished:
         for space in spaces.values():
             space.check(dataset, config)
-        assert dataset.log is not None
-        run = Run.prepare(out, dataset, dataset.log, config)
-    del dataset
-    for name, space in spaces.items():
-        if space.trained(run):
-            reporter.line(f"{name}: trained already")
-            continue
-        result = space.train(run, resume=resume, reporter=reporter)
-        reporter.line(
-            f"{name}: best validation metric {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
-            f"{result.steps} steps in {result.seconds:.0f} s"
-        )
+    with locked(out):
+        if unfinished:
+            run = Run.open(out)
+            run.require_same(dataset, config)
+        else:
+            assert dataset.log is not None
+            run = Run.prepare(out, dataset, dataset.log, config)
+        del dataset
+        for name, space in spaces.items():
+            if space.trained(run):
+                reporter.line(f"{name}: trained already")
+                continue
+            result = space.train(run, resume=resume, reporter=reporter)
+            reporter.line(
+                f"{name}: best validation metric {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
+                f"{result.steps} steps in {result.seconds:.0f} s"
+            )
     return run
 
 
@@ -130,7 +132,8 @@ def publish(
 
 def publish_once(run: Run, store: Store, *, actor: str, reporter: Reporter | None = None) -> None:
     """Publish and activate a run in a store of its own, unless an earlier call has."""
-    if not (store.path.exists() and store.current()):
+    active = store.current() if store.path.exists() else []
+    if not active or store.verify(active[0].id).data.get("created") != run.facts["created"]:
         publish(run, store, activate=True, actor=actor, reporter=reporter)
 
 

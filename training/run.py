@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,7 +28,7 @@ import yaml
 import recsvc
 from recsvc.data import Dataset, InteractionLog, Split, make_split
 from recsvc.errors import RunError
-from recsvc.releases import CatalogueItem, write_catalogue
+from recsvc.releases import CatalogueItem, folder_lock, write_catalogue
 from training.config import Config, dump_config, parse_config
 
 _FORMAT = 1
@@ -53,10 +54,7 @@ class Run:
             RunError: the folder holds something else.
         """
         check_new(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{folder}: the run folder cannot be made ({error.strerror})") from None
+        folder.mkdir(parents=True, exist_ok=True)
         for name in (*_PREPARED, *_STAGING):
             _remove(folder / name)
         log.save(folder / "log")
@@ -112,8 +110,9 @@ class Run:
         """
         if dataset.fingerprint != self.fingerprint:
             raise RunError(f"{dataset.path} has changed since {self.folder} was made; train into a new folder")
-        if config != self.config:
-            before, after = self.config.model_dump(mode="json"), config.model_dump(mode="json")
+        # How fast, and on what, is free to change: another machine may go on.
+        before, after = (c.model_dump(mode="json", exclude={"runtime"}) for c in (self.config, config))
+        if before != after:
             raise RunError(
                 f"{self.folder} was made with another configuration ({_difference(before, after)}); "
                 "resume with the same settings, or train into a new folder"
@@ -132,6 +131,23 @@ class Run:
         path = self.folder / name
         content: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
         return content
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the run folder if need be, and keep other trainings out of it; the lock ends with its process.
+
+    Raises:
+        RunError: the folder cannot be made, or another process trains in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: the run folder cannot be made ({error.strerror})") from None
+    with folder_lock(folder.resolve()) as held:
+        if not held:
+            raise RunError(f"{folder}: another process is training in this run folder; wait for it or stop it")
+        yield
 
 
 def check_new(folder: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from recsvc.errors import ConfigError
 from training.config import RuntimeConfig
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
@@ -17,7 +18,12 @@ def prepare_process(config: RuntimeConfig) -> None:
     By default glibc maps every large tensor anew and returns it at once, so that each allocation faults its
     pages in again; memory-bound operations run up to three times faster without. Memory is then not returned
     until the process ends, so this is for training, never for the service.
+
+    Raises:
+        ConfigError: the accelerator that is asked for is not there.
     """
+    if config.accelerator == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("runtime.accelerator is cuda, and PyTorch finds no such device here; set it to auto or cpu")
     torch.set_num_threads(config.threads or available_cores())
     torch.set_flush_denormal(True)
     if config.keep_memory and sys.platform == "linux":

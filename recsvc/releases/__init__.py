@@ -1,6 +1,7 @@
 """Releases: immutable folders that the service answers from, and the store that keeps them."""
 
 from recsvc.releases.catalogue import Catalogue, CatalogueItem, write_catalogue
+from recsvc.releases.lock import folder_lock
 from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, SpaceEntry, read_manifest
 from recsvc.releases.pointer import ActiveRelease
 from recsvc.releases.promotions import Promotion
@@ -19,6 +20,7 @@ __all__ = [
     "SpaceEntry",
     "Stage",
     "Store",
+    "folder_lock",
     "read_manifest",
     "write_catalogue",
 ]

@@ -10,7 +10,7 @@ from recsvc.errors import ConfigError, DatasetError, RunError
 from recsvc.releases import Catalogue, Store
 from training import FittedRun, fit, pipeline
 from training.config import load_config
-from training.run import Run
+from training.run import Run, locked
 from training.sequence.data import prepare_sequences
 from training.sequence.evaluate import evaluate_ranks, model_scorer, popularity_scorer
 from training.sequence.offline import offline_next_items
@@ -124,6 +124,61 @@ def test_resuming_on_changed_data_is_refused(tmp_path, cycle_dataset, small_sett
         file.write("user 0,item/1,99999999\n")
     with pytest.raises(RunError, match="has changed since"):
         fit(dataset, tmp_path / "run", settings=settings, resume=True, quiet=True)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, cycle_dataset, small_settings):
+    with locked(tmp_path / "run"), pytest.raises(RunError, match="another process is training"):
+        fit(cycle_dataset, tmp_path / "run", settings=small_settings, quiet=True)
+
+
+def test_another_machine_may_go_on(fitted, cycle_dataset, small_settings):
+    settings = small_settings | {"runtime.threads": 1, "runtime.keep_memory": False}
+    assert fit(cycle_dataset, fitted.run.folder, settings=settings, resume=True, quiet=True).run.facts
+
+
+def test_a_device_that_is_not_there_leaves_nothing(tmp_path, cycle_dataset, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="finds no such device"):
+        fit(cycle_dataset, tmp_path / "run", settings={"runtime.accelerator": "cuda"}, quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverged_training_is_said(tmp_path, cycle_dataset, small_settings):
+    settings = small_settings | {"sequence.loop.learning_rate": 1e30, "sequence.loop.warmup_steps": 0}
+    with pytest.raises(RunError, match="diverged at step"):
+        fit(cycle_dataset, tmp_path / "run", settings=settings, quiet=True)
+
+
+def test_weights_of_nothing_teach_nothing(tmp_path):
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    rows = [f"u{user},i{(user + step) % 5},0" for user in range(9) for step in range(5)]
+    (dataset / "interactions.csv").write_text("\n".join(["user_id,item_id,weight", *rows]) + "\n")
+    with pytest.raises(DatasetError, match="weighs 0"):
+        fit(dataset, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_release_carries_nobodys_history(fitted):
+    fitted.recommend(["item/1"], k=1)
+    store = Store(fitted.run.folder / "store")
+    (active,) = store.current()
+    histories = json.loads((store.path_of(active.id) / "warmup.json").read_text("utf-8"))["histories"]
+    assert {len(history) for history in histories} >= {1, 11}  # the model reads 11 items
+    log = fitted.run.load_log()
+    people = {tuple(log.item_ids.ids_of(log.history(user))) for user in range(log.num_users)}
+    assert not any(tuple(history) in people for history in histories if len(history) > 3)
+
+
+def test_a_retrained_run_is_published_anew(cycle_dataset, small_settings, tmp_path):
+    settings = small_settings | {"sequence.loop.epochs": 1}
+    store = Store(tmp_path / "store")
+    for name in ("first", "second"):
+        run = fit(cycle_dataset, tmp_path / name, settings=settings, quiet=True).run
+        run.facts["created"] = name  # two runs may be made within a second
+        for _ in range(2):
+            pipeline.publish_once(run, store, actor="test")
+    assert len(store.list()) == 2
 
 
 def test_a_killed_preparation_is_made_anew(tmp_path, cycle_dataset, small_settings):

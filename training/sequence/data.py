@@ -77,13 +77,17 @@ def prepare_sequences(log: InteractionLog, split: Split) -> SequenceData:
             "or hold out less (split.*)"
         )
 
+    weights = None if log.weights is None else log.weights[known]
+    if weights is not None and not weights.any():
+        raise DatasetError("every interaction that trains weighs 0, so there is nothing to learn; give some a weight")
+
     def targets(users: Int64, positions: Int64) -> Targets:
         return Targets(users, begins[users], place[positions], numbered[positions].astype(np.int64))
 
     return SequenceData(
         vocabulary=vocabulary,
         items=numbered[known],
-        weights=None if log.weights is None else log.weights[known],
+        weights=weights,
         train_begins=begins,
         train_ends=ends,
         counts=counts[vocabulary],

@@ -76,10 +76,9 @@ def _write_cosine_index(vectors: NDArray[np.float32], path: Path) -> None:
 
 def _export_encoder(model: BERT4Rec, path: Path) -> None:
     limit = model.config.max_length - 1
-    n = min(3, limit)
-    example = (torch.zeros(2, n, model.config.dim), torch.ones(2, n, dtype=torch.bool))
+    example = (torch.zeros(2, 2, model.config.dim), torch.ones(2, 2, dtype=torch.bool))
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=limit)
-    shapes = {0: batch, 1: length} if limit > 1 else {0: batch}
+    shapes = {0: batch, 1: length}
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript", "onnx_ir"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import load_file
 
 from recsvc.data import Dataset, make_split
@@ -18,7 +19,6 @@ from training.sequence.evaluate import (
     evaluate_ranks,
     model_scorer,
     popularity_scorer,
-    sampled_histories,
     target_facts,
 )
 from training.sequence.export import export_sequence
@@ -108,11 +108,12 @@ class BehaviourSpace:
         return export_sequence(self.load_model(run, data), data.vocabulary, folder)
 
     def warmup(self, run: Run) -> dict[str, Any]:
-        """A few test histories in the user's ids."""
+        """Histories of every length, drawn at random: a release carries nobody's own."""
         _, data = self._data(run)
-        newest = run.config.sequence.model.max_length
-        histories = sampled_histories(data, _WARMUP_HISTORIES, seed=0)
-        return {"histories": [data.ids_of(run.load_log(), history[-newest:]) for history in histories]}
+        rng = np.random.default_rng(0)
+        lengths = np.linspace(1, run.config.sequence.model.max_length - 1, _WARMUP_HISTORIES).astype(int)
+        histories = [rng.integers(0, data.num_items, size=length).tolist() for length in lengths]
+        return {"histories": [data.ids_of(run.load_log(), history) for history in histories]}
 
     def load_model(self, run: Run, data: SequenceData) -> BERT4Rec:
         """The trained model in evaluation mode."""

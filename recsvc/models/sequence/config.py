@@ -12,7 +12,7 @@ class BERT4RecConfig(BaseModel):
     layers: int = Field(2, ge=1, le=48, description="Number L of transformer blocks.")
     heads: int = Field(2, ge=1, le=64, description="Number h of attention heads; divides dim.")
     max_length: int = Field(
-        100, ge=2, le=4096, description="Tokens the model reads at most, the appended [MASK] included."
+        100, ge=3, le=4096, description="Tokens the model reads at most, the appended [MASK] included."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped in training.")
     embedding_norm: bool = Field(
