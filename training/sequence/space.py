@@ -113,7 +113,8 @@ class BehaviourSpace:
         rng = np.random.default_rng(0)
         lengths = np.linspace(1, run.config.sequence.model.max_length - 1, _WARMUP_HISTORIES).astype(int)
         histories = [rng.integers(0, data.num_items, size=length).tolist() for length in lengths]
-        return {"histories": [data.ids_of(run.load_log(), history) for history in histories]}
+        log = run.load_log()
+        return {"histories": [data.ids_of(log, history) for history in histories]}
 
     def load_model(self, run: Run, data: SequenceData) -> BERT4Rec:
         """The trained model in evaluation mode."""
