@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from recsvc.errors import RunError
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
-from training.config import LoopConfig
 from training.metrics_log import MetricsLog
 from training.progress import Reporter, Work
+from training.sections import LoopConfig
 
 # Training loss is logged as the mean over this many steps.
 _LOG_STEPS = 50

@@ -12,8 +12,8 @@ from torch import nn
 
 from recsvc.errors import RunError
 from training.checkpoints import load_checkpoint, save_checkpoint
-from training.config import LoopConfig
 from training.loop import InterruptedTrainingError, Trainer, step_seed
+from training.sections import LoopConfig
 
 CONFIG = LoopConfig(
     epochs=6, warmup_steps=5, evaluate_every=2, patience=50, checkpoint_seconds=0, seed=4, learning_rate=0.01
