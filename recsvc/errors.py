@@ -28,3 +28,7 @@ class ReleaseError(RecsvcError):
 
 class RequestError(RecsvcError):
     """A question that a release cannot answer as it was put."""
+
+
+class PictureError(RecsvcError):
+    """A picture that cannot be read; the message is a clause without a place: "is CMYK; save it as RGB"."""

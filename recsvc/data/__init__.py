@@ -1,4 +1,4 @@
-"""Data set folders: read, checked, indexed and split.
+"""Data set folders: interactions, items, pictures and typed edges; read, checked, indexed and split.
 
 A folder with an ``interactions.csv`` becomes one flat log of item rows that batches are cut from:
 
@@ -7,12 +7,18 @@ A folder with an ``interactions.csv`` becomes one flat log of item rows that bat
 >>> split = make_split(dataset.log, SplitConfig())  # doctest: +SKIP
 >>> print(split.protocol)  # doctest: +SKIP
 
+Its edges are a graph in the making (`recsvc.data.graph`), its pictures are read one by one:
+
+>>> dataset.graph.num_edges, len(dataset.images)  # doctest: +SKIP
+(25996, 3256)
+
 Whatever is wrong with a folder is one `recsvc.errors.DatasetError` that names files and lines.
 """
 
 from recsvc.data.folder import Dataset, find_tables, read_dataset
 from recsvc.data.history import HistoryConfig
 from recsvc.data.ids import IdIndex
+from recsvc.data.images import ImageTable, read_images, verify_pictures
 from recsvc.data.interactions import InteractionLog
 from recsvc.data.items import Item, ItemTable
 from recsvc.data.problems import Problems
@@ -23,6 +29,7 @@ __all__ = [
     "Dataset",
     "HistoryConfig",
     "IdIndex",
+    "ImageTable",
     "InteractionLog",
     "Item",
     "ItemTable",
@@ -34,6 +41,8 @@ __all__ = [
     "leave_one_out",
     "make_split",
     "read_dataset",
+    "read_images",
     "temporal",
     "temporal_cuts",
+    "verify_pictures",
 ]

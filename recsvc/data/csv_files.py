@@ -2,7 +2,7 @@
 
 Dialect: comma, double quotes, quotes doubled inside quotes, UTF-8 with or without a byte order mark, any
 line ends, blank lines skipped, line breaks allowed inside quotes. Both passes read the same; where Arrow
-refuses, or would swallow what is an error (an unclosed quote, NUL bytes), the slow pass decides.
+refuses, or would swallow what is an error (an unclosed quote), the slow pass decides.
 """
 
 import csv
@@ -63,10 +63,10 @@ def _read_header(path: Path, columns: Columns, problems: Problems) -> list[str] 
 def _read_fast(path: Path, header: list[str], columns: Columns) -> pl.DataFrame | None:
     """Read the file with Arrow, or return None if it holds anything that the slow pass must look at."""
     with _open(path) as file:
-        screen = _Screen(file, ends_with=("\n" + ",".join([_END_MARK] * len(header)) + "\n").encode())
+        marked = _Marked(file, ends_with=("\n" + ",".join([_END_MARK] * len(header)) + "\n").encode())
         try:
             table = pa.csv.read_csv(
-                pa.PythonFile(screen, mode="r"),
+                pa.PythonFile(marked, mode="r"),
                 read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES),
                 parse_options=pa.csv.ParseOptions(newlines_in_values=True),
                 convert_options=pa.csv.ConvertOptions(
@@ -79,7 +79,7 @@ def _read_fast(path: Path, header: list[str], columns: Columns) -> pl.DataFrame 
             return None
     # An unclosed quote would have swallowed the end mark along with the rest of the file.
     ended = table.num_rows and all(column[-1].as_py() == _END_MARK for column in table.columns)
-    if screen.saw_nul or not ended or table.column_names != header:
+    if not ended or table.column_names != header:
         return None
     kept = table.slice(0, table.num_rows - 1).select(list(columns.wanted(header)))
     return cast(pl.DataFrame, pl.from_arrow(kept))
@@ -155,7 +155,7 @@ class _Records:
     def _physical_lines(self) -> Iterator[str]:
         for text in self._text:
             self.number += 1
-            flaw = _line_flaw(text)
+            flaw = _line_flaw(text, first=self.number == 1)
             if flaw is not None:
                 self._flawed = True
                 self.flaws.append((self.number, flaw))
@@ -163,8 +163,9 @@ class _Records:
         self._ended = True
 
 
-def _line_flaw(text: str) -> str | None:
-    if "\0" in text:
+def _line_flaw(text: str, *, first: bool) -> str | None:
+    # Further down, NUL bytes are for the columns to judge: no id has any, and in a text they are replaced.
+    if first and "\0" in text:
         utf16 = text.startswith(("\udcff\udcfe", "\udcfe\udcff"))
         return "this is UTF-16; save the file as UTF-8." if utf16 else "there is a NUL byte in this line."
     if text.isascii():
@@ -177,23 +178,20 @@ def _line_flaw(text: str) -> str | None:
     return None
 
 
-class _Screen:
-    """A file for Arrow that notes NUL bytes on the way and adds ``ends_with`` behind the last byte."""
+class _Marked:
+    """A file for Arrow that has ``ends_with`` behind its last byte."""
 
     closed = False
 
     def __init__(self, file: BinaryIO, *, ends_with: bytes) -> None:
         self._file = file
         self._rest = ends_with
-        self.saw_nul = False
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, at most ``size``."""
         data = self._file.read(size)
         if not data:
             data, self._rest = self._rest[:size], self._rest[size:]
-        elif b"\0" in data:
-            self.saw_nul = True
         return data
 
     def close(self) -> None:

@@ -1,17 +1,17 @@
 """The data set folder that a user brings: which tables it has, read, checked and fingerprinted.
 
-Read here are the interactions and the items. The tables of the graph (``nodes``, ``edges``) and the
-pictures (``images``, ``videos``) are found and named in `Dataset.files`; the spaces that need them read them
-from there.
+Every table is optional. Of ``videos`` it is only noted that they are there; all else that is found is read.
 """
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsvc.data.history import HistoryConfig, build_log, read_events
+from recsvc.data.graph import GraphTables, read_graph
+from recsvc.data.history import Events, HistoryConfig, build_log, read_events
+from recsvc.data.images import ImageTable, read_images, verify_pictures
 from recsvc.data.interactions import InteractionLog
 from recsvc.data.items import ItemTable, read_items
 from recsvc.data.problems import Problems, shown
@@ -27,7 +27,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 """The tables of a data set folder and the endings that each may have; "" is a folder of files."""
 
-_READ = ("interactions", "items")
+_READ = ("interactions", "items", "nodes", "edges", "images")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,10 @@ class Dataset:
         path: the folder.
         log: the histories, or None if there is no ``interactions.*``.
         items: what ``items.*`` lists, empty if there is none; row ``i`` is item row ``i`` of ``log``.
+        graph: what ``nodes.*`` and ``edges.*`` hold, or None if there is neither.
+        images: the pictures of items, or None if there are none.
         interactions_read: rows of ``interactions.*`` before the filters of the history config.
-        fingerprint: SHA-256 (hex) over names, sizes and bytes of the files that were read.
+        fingerprint: SHA-256 (hex) over names, sizes and bytes of the files that were read, every picture included.
         files: every known table that is there, read or not, by the name of the table.
         notes: remarks on what is there and was not used, one sentence each.
     """
@@ -47,6 +49,8 @@ class Dataset:
     path: Path
     log: InteractionLog | None
     items: ItemTable
+    graph: GraphTables | None
+    images: ImageTable | None
     interactions_read: int
     fingerprint: str
     files: dict[str, Path]
@@ -57,6 +61,8 @@ def read_dataset(
     path: str | Path,
     config: HistoryConfig | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    decode: bool = False,
 ) -> Dataset:
     """Read the data set folder at ``path``.
 
@@ -64,6 +70,7 @@ def read_dataset(
         path: the folder.
         config: which interactions make a history; all of them by default.
         progress: told, in a few words, what is being done.
+        decode: decode every picture in full, to find those that are damaged behind a good header.
 
     Raises:
         DatasetError: the folder or a file cannot be used as it stands; the message has one line for each of
@@ -75,30 +82,42 @@ def read_dataset(
     problems = Problems()
     files, notes = find_tables(path, problems)
     problems.raise_if_any()
-    items, events = None, None
+    items, events, graph, images = None, None, None, None
     if "items" in files:
         tell(f"reading {files['items'].name}")
         items = read_items(files["items"], problems)
     if "interactions" in files:
         tell(f"reading {files['interactions'].name}")
         events = read_events(files["interactions"], problems)
+    if tables := [files[name].name for name in ("nodes", "edges") if name in files]:
+        tell(f"reading {' and '.join(tables)}")
+        graph = read_graph(files.get("nodes"), files.get("edges"), problems)
+    if "images" in files:
+        tell(f"looking at the pictures of {files['images'].name}")
+        # With problems in the tables, an id may be missing only because its row could not be read.
+        known = _item_ids(items, events) if not len(problems) else None
+        images = read_images(files["images"], problems, known)
     problems.raise_if_any()
+    if images is not None and decode:
+        verify_pictures(images, problems, progress)
+        problems.raise_if_any()
     items = items or ItemTable()
     log = None
     if events is not None:
         tell("sorting the interactions")
         log = build_log(events, config or HistoryConfig(), items.frame["item_id"])
-    tables = [files[name] for name in _READ if name in files]
-    later = [path.name for name, path in files.items() if name not in _READ]
-    notes += tuple(f"{shown(name)} is for a space that this version does not train; it was not read." for name in later)
+    tell("computing the fingerprint")
+    read = [files[name] for name in _READ if name in files and name != "images"]
     return Dataset(
         path=path,
         log=log,
         items=items,
+        graph=graph,
+        images=images,
         interactions_read=0 if events is None else events.frame.height,
-        fingerprint=fingerprint(tables),
+        fingerprint=fingerprint([*read, *(images.files if images is not None else ())]),
         files=files,
-        notes=notes,
+        notes=(*notes, *problems.notes, *_unused(files)),
     )
 
 
@@ -130,7 +149,7 @@ def find_tables(path: Path, problems: Problems) -> tuple[dict[str, Path], tuple[
         else:
             files[name] = entry
     if not files:
-        expected = "interactions.csv, .csv.gz or .parquet"
+        expected = "interactions, items, nodes or edges as .csv, .csv.gz or .parquet; images/ or images.parquet"
         problems.add(path, " ".join([f"there is no table of a data set in this folder ({expected}).", *notes]))
     return files, tuple(notes)
 
@@ -144,6 +163,22 @@ def fingerprint(files: list[Path]) -> str:
             while block := file.read(2**20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _item_ids(items: ItemTable | None, events: Events | None) -> Collection[str] | None:
+    """Return the ids that pictures may be of: all that the tables name, or None if there is no table.
+
+    Those of events that the history config leaves out count too: their pictures are no mistake.
+    """
+    if items is None and events is None:
+        return None
+    ids = set() if items is None else set(items.frame["item_id"])
+    return ids if events is None else ids.union(events.frame["item_id"].unique())
+
+
+def _unused(files: dict[str, Path]) -> tuple[str, ...]:
+    unused = [path.name for name, path in files.items() if name not in _READ]
+    return tuple(f"{shown(name)} is for a space that this version does not train; it was not read." for name in unused)
 
 
 def _note(entry: Path, known: dict[str, str]) -> str:

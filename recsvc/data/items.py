@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from recsvc.data.columns import Columns
 from recsvc.data.ids import IdIndex
-from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
+from recsvc.data.problems import Problems
 from recsvc.data.tables import read_table
-from recsvc.data.values import check_ids
+from recsvc.data.values import check_ids, check_once
 
 COLUMNS = Columns(
     kinds={"item_id": "id", "title": "text", "image": "text", "video": "text"},
@@ -73,19 +72,8 @@ def read_items(path: Path, problems: Problems) -> ItemTable | None:
     if table is None:
         return None
     check_ids(table, "item_id", problems)
-    ids = table.frame["item_id"]
-    again = np.flatnonzero(~ids.is_first_distinct().to_numpy() & (ids != "").to_numpy())
-    if len(again):
-        reported = again[:MAX_PROBLEMS].tolist()
-        firsts = [row for row in (ids.index_of(ids[row]) for row in reported) if row is not None]
-        places = dict(zip(reported, (place for _, place in table.where(firsts)), strict=True))
-        problems.add_rows(path, again, lambda row: _twice(ids[row], places[row]), table.where)
+    check_once(table, ["item_id"], problems, "list an item once")
     return ItemTable(table.frame) if len(problems) == before else None
-
-
-def _twice(item_id: str, place: str) -> str:
-    first = place if place.startswith("row") else f"line {place}"
-    return f"item_id {shown(item_id)} is there already, at {first}; list an item once."
 
 
 def _item(row: dict[str, Any]) -> Item:

@@ -18,9 +18,13 @@ class Problems:
 
     "First" is by file, in the order in which the files were first complained about, then by line.
     A problem of a whole file has line 0 and is written without it.
+
+    Attributes:
+        notes: remarks that are no problems, one sentence each: what is there and is not used, or not as it is.
     """
 
     def __init__(self) -> None:
+        self.notes: list[str] = []
         self._files: dict[Path, int] = {}
         self._kept: list[tuple[int, int, str]] = []
         self._count = 0

@@ -1,13 +1,22 @@
 """What is in a data set, in facts: what ``recsvc check`` prints."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsvc.data.folder import Dataset
+from recsvc.data.graph import GraphTables
+from recsvc.data.ids import IdIndex
+from recsvc.data.images import ImageTable
 from recsvc.data.interactions import InteractionLog
+
+_SHOWN = 30
+"""How many types, relations and the like are named."""
 
 Facts = dict[str, int | float | str]
 
@@ -20,11 +29,15 @@ def describe(dataset: Dataset) -> Facts:
     facts: Facts = {"tables": ", ".join(path.name for path in dataset.files.values())}
     if dataset.log is not None:
         facts |= _describe_log(dataset.log, dataset.interactions_read, len(dataset.items))
-    facts["items listed"] = len(dataset.items)
-    names = dataset.items.attribute_names
-    facts["attributes"] = ", ".join(names) if names else "none"
     if dataset.log is not None or len(dataset.items):
-        facts["fingerprint"] = dataset.fingerprint
+        facts["items listed"] = len(dataset.items)
+        facts["attributes"] = ", ".join(dataset.items.attribute_names) or "none"
+    if dataset.graph is not None:
+        facts |= _describe_graph(dataset.graph)
+    if dataset.images is not None:
+        items = dataset.items.ids if dataset.log is None else dataset.log.item_ids
+        facts |= _describe_images(dataset.images, items)
+    facts["fingerprint"] = dataset.fingerprint
     return facts
 
 
@@ -50,6 +63,49 @@ def _describe_log(log: InteractionLog, rows_read: int, listed: int) -> Facts:
         facts["items listed but without interactions"] = int((~seen[:listed]).sum())
         facts["items with interactions but not listed"] = int(seen[listed:].sum())
     return facts
+
+
+def _describe_graph(graph: GraphTables) -> Facts:
+    touched = {name: np.zeros(len(table), dtype=bool) for name, table in graph.nodes.items()}
+    for edges in graph.edges:
+        touched[edges.relation.source_type][edges.sources] = True
+        touched[edges.relation.target_type][edges.targets] = True
+    alone = {name: int((~rows).sum()) for name, rows in touched.items() if not rows.all()}
+    labels = {name: Counter(filter(None, table.labels or ())) for name, table in graph.nodes.items()}
+    labelled = [f"{name} {_classes(counts)}" for name, counts in labels.items() if counts]
+    return {
+        "nodes": _counts({name: len(graph.nodes[name]) for name in graph.node_types}),
+        "edges": _counts({str(edges.relation): len(edges) for edges in graph.edges}),
+        "nodes without an edge": _counts(alone),
+        "labels of nodes": "; ".join(labelled) or "none",
+    }
+
+
+def _describe_images(images: ImageTable, items: IdIndex) -> Facts:
+    short = images.sizes.min(axis=1)
+    sides = np.quantile(short, [0, 0.25, 0.5, 0.75, 1], method="lower").astype(int)
+    labels = Counter(filter(None, images.labels or ()))
+    facts: Facts = {
+        "pictures": len(images),
+        "formats of pictures": _counts(images.formats),
+        "shorter side of pictures in pixels (min, 25%, median, 75%, max)": ", ".join(f"{side:,}" for side in sides),
+        "labels of pictures": _classes(labels) if labels else "none",
+        "splits of pictures": _counts(Counter(filter(None, images.splits or ()))),
+    }
+    if len(items):
+        facts["items without a picture"] = len(items) - int((items.rows_of(images.ids) >= 0).sum())
+    return facts
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """Write ``{"a": 2, "b": 1}`` as ``a 2, b 1``, no more of it than fits a few lines."""
+    shown = [f"{name} {count:,}" for name, count in islice(counts.items(), _SHOWN)]
+    rest = len(counts) - len(shown)
+    return (", ".join(shown) or "none") + (f" and {rest:,} more" if rest else "")
+
+
+def _classes(labels: Counter[str]) -> str:
+    return f"{labels.total():,} in {len(labels):,} class{'es' if len(labels) > 1 else ''}"
 
 
 def _repeats(log: InteractionLog) -> int:

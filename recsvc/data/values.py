@@ -1,7 +1,7 @@
 """The values in a table's columns: ids, numbers and times, checked all at once, reported row by row."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 
 from recsvc.data.columns import Table
 from recsvc.data.ids import MAX_ID_BYTES, id_flaw
-from recsvc.data.problems import Problems, shown
+from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
 
 LATEST = 1e11
 """Epoch seconds beyond this (the year 5138) are taken for milliseconds and refused."""
@@ -27,6 +27,29 @@ def check_ids(table: Table, column: str, problems: Problems) -> None:
     size = ids.str.len_bytes()
     bad = (size < 1) | (size > MAX_ID_BYTES) | ids.str.contains("\0", literal=True)
     _note(table, bad.to_numpy(), problems, lambda row: f"{column} {id_flaw(ids[row])}.")
+
+
+def check_once(table: Table, columns: Sequence[str], problems: Problems, advice: str) -> None:
+    """Note every row that says the same in ``columns`` as an earlier row; those with an empty value are left alone."""
+    frame = table.frame.select(columns)
+    first = frame.select(pl.struct(columns).is_first_distinct()).to_series()
+    filled = frame.select(pl.all_horizontal(pl.col(columns) != "")).to_series()
+    again = np.flatnonzero((~first & filled).to_numpy())
+    reported = again[:MAX_PROBLEMS].tolist()
+    firsts = [_first_like(frame, row) for row in reported]
+    places = dict(zip(reported, (place for _, place in table.where(firsts)), strict=True))
+
+    def message(row: int) -> str:
+        what = " ".join(f"{column} {shown(frame[column][row])}" for column in columns)
+        place = places[row] if places[row].startswith("row") else f"line {places[row]}"
+        return f"{what} is there already, at {place}; {advice}."
+
+    problems.add_rows(table.path, again, message, table.where)
+
+
+def _first_like(frame: pl.DataFrame, row: int) -> int:
+    same = [frame[column] == frame[column][row] for column in frame.columns]
+    return int(np.argmax(np.logical_and.reduce([each.to_numpy() for each in same])))
 
 
 def read_weights(table: Table, column: str, problems: Problems) -> npt.NDArray[np.float32]:

@@ -32,7 +32,7 @@ def read_bytes(folder: Path, data: bytes) -> tuple[Table | None, list[str]]:
 
 
 @FEW
-@given(body=st.text(st.sampled_from(list('xé,,"\n\n\r 1')), max_size=30))
+@given(body=st.text(st.sampled_from(list('xé,,"\n\n\r 1\0')), max_size=30))
 def test_what_the_fast_pass_accepts_the_slow_pass_reads_the_same(tmp_path: Path, body: str) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(("a,b\n" + body).encode())
@@ -47,7 +47,7 @@ def test_what_the_fast_pass_accepts_the_slow_pass_reads_the_same(tmp_path: Path,
 
 
 @FEW
-@given(body=st.text(st.sampled_from(list('x,,"\n\r')), max_size=30))
+@given(body=st.text(st.sampled_from(list('x,,"\n\r\0')), max_size=30))
 def test_the_slow_pass_is_taken_only_for_a_reason(tmp_path: Path, body: str) -> None:
     """Otherwise the test above could pass with a fast pass that never accepts anything."""
     path = tmp_path / "t.csv"
@@ -113,7 +113,7 @@ def test_columns_that_nobody_asked_for_are_checked_and_left_out(tmp_path: Path) 
         (b"a,b\n", [" there is a header but not one row below it."]),
         (b"a,b\n1,2\n3\n4,5\n6,7,8\n", ["3: 1 value where", "5: 3 values where the header names 2."]),
         (b"a,b\n1,2\n3,\xe9\n", ["3: the byte 0xe9 is not UTF-8; save the file as UTF-8."]),
-        (b"a,b\n1,2\n3,\x00\n", ["3: there is a NUL byte in this line."]),
+        (b"a,b\0\n1,2\n", ["1: there is a NUL byte in this line."]),
         (b'a,b\n1,2\n3,"4\n5,6\n', ['3: a quote (") is opened and never closed.']),
         (b"a,\xe9\n1,2\n", ["1: the byte 0xe9 is not UTF-8"]),
         ("a,b\n1,2\n".encode("utf-16"), ["1: this is UTF-16; save the file as UTF-8."]),
@@ -131,6 +131,18 @@ def test_every_problem_is_named_with_its_line(tmp_path: Path, data: bytes, expec
     assert len(problems) == len(expected)
     for problem, start in zip(problems, expected, strict=True):
         assert problem.startswith(start)
+
+
+def test_nul_bytes_stay_in_ids_and_are_replaced_in_texts(tmp_path: Path) -> None:
+    """Ids are looked at by whoever wants them; a database would cut off a text at the first of them."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a,b\n1\0,x\0\0y\n2,"\0"\n3,z\n')
+    problems = Problems()
+    table = read_table(path, AB, problems)
+    assert table is not None
+    assert table.frame.rows() == [("1\0", "x\ufffd\ufffdy"), ("2", "\ufffd"), ("3", "z")]
+    assert problems.lines() == []
+    assert problems.notes == ["t.csv: 2 values of 'b' had NUL bytes, for which U+FFFD was put."]
 
 
 def test_the_nearest_column_is_not_one_that_means_something_else(tmp_path: Path) -> None:

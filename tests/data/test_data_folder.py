@@ -11,6 +11,7 @@ from recsvc.data import describe, read_dataset
 from recsvc.errors import DatasetError
 
 GOOD = b"user_id,item_id,timestamp\nu,1,5\nu,2,6\nv,1,7\n"
+WEIGHTED = b"source_type,source_id,relation,target_type,target_id,weight\nitem,1,has,tag,x,0.5\n"
 MS = b"user_id,item_id,timestamp\n" + b"u,1,1396314141719\n" * 30
 
 BAD = {
@@ -76,24 +77,24 @@ def test_a_misspelt_name_is_recognised(tmp_path: Path) -> None:
 
 
 def test_other_tables_are_found_and_other_files_noted(tmp_path: Path) -> None:
-    for name in ("edges.csv.gz", "nodes.parquet", "README.txt", ".hidden"):
+    for name in ("videos.parquet", "README.txt", ".hidden"):
         (tmp_path / name).touch()
-    for name in ("images", "items.csv"):
+    for name in ("picture", "items.csv"):
         (tmp_path / name).mkdir()
     (tmp_path / "interactions.csv").write_bytes(GOOD)
+    (tmp_path / "edges.csv").write_bytes(WEIGHTED)
     dataset = read_dataset(tmp_path)
     assert {name: path.name for name, path in dataset.files.items()} == {
-        "edges": "edges.csv.gz",
-        "images": "images",
+        "edges": "edges.csv",
         "interactions": "interactions.csv",
-        "nodes": "nodes.parquet",
+        "videos": "videos.parquet",
     }
     assert dataset.notes == (
         "'README.txt' is no table of a data set and was not read.",
         "'items.csv' is no table of a data set and was not read.",
-        "'edges.csv.gz' is for a space that this version does not train; it was not read.",
-        "'images' is for a space that this version does not train; it was not read.",
-        "'nodes.parquet' is for a space that this version does not train; it was not read.",
+        "'picture' is no table of a data set and was not read.",
+        "edges.csv: the weights were checked; this version does not use them.",
+        "'videos.parquet' is for a space that this version does not train; it was not read.",
     )
 
 
@@ -117,14 +118,16 @@ def test_the_fingerprint_is_of_what_was_read(tmp_path: Path) -> None:
     (tmp_path / "b" / "interactions.csv").write_bytes(GOOD.replace(b"5", b"4"))
     assert first != read_dataset(tmp_path / "b").fingerprint
     (tmp_path / "a" / "items.csv").write_bytes(b"item_id\n1\n")
-    assert first != read_dataset(tmp_path / "a").fingerprint
+    second = read_dataset(tmp_path / "a").fingerprint
+    (tmp_path / "a" / "edges.csv").write_bytes(WEIGHTED)
+    assert len({first, second, read_dataset(tmp_path / "a").fingerprint}) == 3
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_bytes(GOOD)
     told: list[str] = []
     read_dataset(tmp_path, progress=told.append)
-    assert told == ["reading interactions.csv", "sorting the interactions"]
+    assert told == ["reading interactions.csv", "sorting the interactions", "computing the fingerprint"]
 
 
 def test_the_facts_of_a_small_data_set(tmp_path: Path, write_csv: Callable[..., Path]) -> None:
@@ -148,6 +151,24 @@ def test_the_facts_of_a_small_data_set(tmp_path: Path, write_csv: Callable[..., 
         "items with interactions but not listed": 1,
         "items listed": 4,
         "attributes": "genre",
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def test_the_facts_of_a_small_graph(tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    nodes = [("a", "1", "x"), ("a", "2", "y"), ("b", "1", ""), ("a", "3", "x"), ("c", "1", "z")]
+    edges = [("a", "1", "r", "b", "1"), ("b", "2", "s", "a", "1"), ("a", "1", "r", "b", "1")]
+    write_csv(tmp_path / "nodes.csv", ["node_type", "node_id", "label"], nodes)
+    write_csv(tmp_path / "edges.csv", ["source_type", "source_id", "relation", "target_type", "target_id"], edges)
+    dataset = read_dataset(tmp_path)
+    assert dataset.log is None
+    assert dataset.interactions_read == 0
+    assert describe(dataset) == {
+        "tables": "edges.csv, nodes.csv",
+        "nodes": "a 3, b 2, c 1",
+        "edges": "a-[r]-b 2, b-[s]-a 1",
+        "nodes without an edge": "a 2, c 1",
+        "labels of nodes": "a 3 in 2 classes; c 1 in 1 class",
         "fingerprint": dataset.fingerprint,
     }
 

@@ -1,6 +1,7 @@
 """The real data sets: their published counts, and the order that published figures rest on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from recsvc.data import HistoryConfig, SplitConfig, describe, make_split, read_dataset
+from recsvc.data.graph import build_graph, infer_item_type, training_interactions
+from recsvc.pictures import decode_picture
 
 pytestmark = pytest.mark.real_data
 
@@ -21,9 +24,18 @@ def test_movielens_1m(real_data: Callable[[str], Path]) -> None:
     assert facts["items listed but without interactions"] == 177
     assert dataset.items[0].attributes["genres"] == ["Animation", "Children's", "Comedy"]
     assert set(dataset.files) == {"edges", "images", "interactions", "items"}
+    assert facts["nodes"] == "movie 3,883, genre 18, director 2,186, actor 7,977"
+    assert dataset.graph is not None and dataset.graph.num_edges == 25_996
+    assert infer_item_type(dataset.graph, dataset.log.item_ids) == "movie"
+    assert dataset.images is not None and len(dataset.images) == 3256
+    assert facts["items without a picture"] == 3883 - 3256
     split = make_split(dataset.log, SplitConfig())
     assert split.training_counts(dataset.log).sum() == 1_000_209 - 6040 - 2048
     assert len(split.test_users) == 6040
+    seen = training_interactions(dataset.log, split, user_type="user", relation="rated", item_type="movie")
+    graph = build_graph(dataset.graph, seen)
+    assert len(graph.relations[-1]) == 1_000_209 - 6040 - 2048  # nobody rates a film twice
+    assert graph.offsets.tolist() == [0, 3883, 3901, 6087, 14064, 20104]
 
 
 def test_the_last_items_of_movielens_1m_are_those_of_the_benchmark(real_data: Callable[[str], Path]) -> None:
@@ -72,3 +84,48 @@ def test_a_graph_without_interactions_is_a_data_set_too(real_data: Callable[[str
     dataset = read_dataset(real_data("dblp-four-area"))
     assert dataset.log is None
     assert set(dataset.files) == {"edges", "nodes"}
+    assert dataset.notes == ("nodes.csv: 313 values of 'name' had NUL bytes, for which U+FFFD was put.",)
+    facts = describe(dataset)
+    assert facts["nodes"] == "author 14,475, venue 20, paper 14,376, term 8,920"
+    assert facts["nodes without an edge"] == "none"
+    assert facts["labels of nodes"] == "author 4,057 in 4 classes; venue 20 in 4 classes"
+    assert dataset.graph is not None
+    graph = build_graph(dataset.graph)
+    counts = {str(relation.key): len(relation) for relation in graph.relations}
+    assert counts == {
+        "paper-[written_by]-author": 41_794,
+        "paper-[published_in]-venue": 14_376,
+        "paper-[has_term]-term": 114_624,
+    }
+    published = graph.relations[1]
+    assert (published.forward.degrees == 1).all()  # a paper has one venue
+    venues = graph.nodes["venue"]
+    assert venues.names is not None and "KDD" in venues.names
+    row = venues.names.index("KDD")
+    papers = published.inverse.neighbours[published.inverse.indptr[row] : published.inverse.indptr[row + 1]]
+    assert (published.targets[np.isin(published.sources, papers)] == row).all()
+    assert len(papers) == (published.targets == row).sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "side"),
+    [
+        ("cifar10", {"train": 50_000, "test": 10_000}, 32),
+        ("clothing-small", {"train": 3068, "validation": 341, "test": 372}, 128),
+    ],
+)
+def test_pictures_alone_are_a_data_set_too(
+    real_data: Callable[[str], Path], name: str, splits: dict[str, int], side: int
+) -> None:
+    dataset = read_dataset(real_data(name))
+    images = dataset.images
+    assert images is not None
+    assert (dataset.log, dataset.graph, len(dataset.items)) == (None, None, 0)
+    assert Counter(images.splits) == splits
+    assert images.labels is not None and len(set(images.labels)) == 10
+    assert images.sizes.min() == side
+    assert images.formats == {"JPEG": sum(splits.values())}
+    pixels = [decode_picture(images.read(row)) for row in range(0, len(images), 97)]
+    sizes = [[each.shape[1], each.shape[0]] for each in pixels]
+    assert sizes == images.sizes[::97].tolist()
+    assert 100 < np.mean([each.mean() for each in pixels]) < 210  # pictures, and neither black nor white

@@ -2,17 +2,23 @@
 
 import gzip
 import hashlib
+import io
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 GOOD = "user_id,item_id,timestamp\nu1,a,1\nu1,b,2\nu1,c,3\nu2,a,1\nu2,b,2\nu2,c,3\n"
 ITEMS = "item_id,title\na,A\nb,B\nc,C\n"
+NODES = "node_type,node_id,label\npaper,p1,\nauthor,a1,db\n"
+EDGES = "source_type,source_id,relation,target_type,target_id\npaper,p1,by,author,a1\n"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,25 @@ class Bad:
 
 def parquet(frame: pl.DataFrame) -> Callable[[Path], None]:
     return frame.write_parquet
+
+
+def picture(form: str = "PNG", mode: str = "RGB", **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, (9, 7), 200).save(out, form, **options)
+    return out.getvalue()
+
+
+def pictures(*contents: bytes) -> Callable[[Path], None]:
+    ids = ["a", "b", "c"][: len(contents)]
+    return parquet(pl.DataFrame({"item_id": ids, "image": list(contents)}))
+
+
+def giant() -> bytes:
+    """A PNG of a few bytes that would take seven gigabytes."""
+    content = bytearray(picture())
+    content[16:24] = struct.pack(">II", 50_000, 50_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
 
 
 KINDS = {
@@ -135,11 +160,100 @@ KINDS = {
         "{}/interactions.parquet: interactions.csv is there too; keep one of the two.",
     ),
     "folder empty": Bad(
-        {}, "{}: there is no table of a data set in this folder (interactions.csv, .csv.gz or .parquet)."
+        {},
+        "{}: there is no table of a data set in this folder (interactions, items, nodes or edges as .csv, .csv.gz or "
+        ".parquet; images/ or images.parquet).",
+    ),
+    "an edge to an unknown type": Bad(
+        {"nodes.csv": NODES, "edges.csv": EDGES + "paper,p1,by,autor,a2\n"},
+        "{}/edges.csv:3: target_type 'autor' is not a type of the nodes; the nearest is 'author'.",
+    ),
+    "a node twice": Bad(
+        {"nodes.csv": NODES + "paper,p1,x\n", "edges.csv": EDGES},
+        "{}/nodes.csv:4: node_type 'paper' node_id 'p1' is there already, at line 2; list a node once.",
+    ),
+    "an empty end of an edge": Bad(
+        {"edges.csv": EDGES + "paper,p2,by,author,\n"}, "{}/edges.csv:3: target_id is empty."
+    ),
+    "a relation that no meta-path can say": Bad(
+        {"edges.csv": EDGES + "paper,p2,written-by,author,a1\n"},
+        "{}/edges.csv:3: relation 'written-by' contains '-', which has a meaning in meta-paths; choose another name.",
+    ),
+    "a negative weight": Bad(
+        {"edges.csv.gz": gzip.compress(EDGES.replace("id\n", "id,weight\n").replace("a1\n", "a1,-1\n").encode())},
+        "{}/edges.csv.gz:2: weight '-1' is not a finite number of at least 0.",
+    ),
+    "missing column in edges": Bad(
+        {"edges.csv": EDGES.replace("target_id", "target")},
+        "{}/edges.csv:1: there is no column 'target_id'; the nearest is 'target'.",
+    ),
+    "missing column in nodes": Bad(
+        {"nodes.parquet": parquet(pl.DataFrame({"type": ["a"], "node_id": ["1"]}))},
+        "{}/nodes.parquet: there is no column 'node_type'; the nearest is 'type'.",
+    ),
+    "a picture of no item": Bad(
+        {"items.csv": ITEMS.replace("a,A", "boots,A"), "images/boot.png": picture()},
+        "{}/images/boot.png: there is no item 'boot'; the nearest is 'boots'.",
+    ),
+    "two pictures of an item": Bad(
+        {"images/a.jpg": picture("JPEG"), "images/a.png": picture()},
+        "{}/images/a.png: a.jpg is there too; keep one picture of an item.",
+    ),
+    "two pictures of an item in Parquet": Bad(
+        {"images.parquet": parquet(pl.DataFrame({"item_id": ["a", "a"], "image": [picture()] * 2}))},
+        "{}/images.parquet:row 2: item_id 'a' is there already, at row 1; give an item one picture.",
+    ),
+    "text that calls itself a picture": Bad(
+        {"images/a.jpg": "404 Not Found\n", "images/b.jpg": picture("JPEG")},
+        "{}/images/a.jpg: the image is not a picture (the bytes are text).",
+    ),
+    "an empty picture": Bad(
+        {"images.parquet": pictures(picture(), b"")}, "{}/images.parquet:row 2: the image is empty."
+    ),
+    "a picture without its header": Bad(
+        {"images.parquet": pictures(picture("JPEG")[:20], picture())},
+        "{}/images.parquet:row 1: the image is damaged: ",
+    ),
+    "a giant picture": Bad(
+        {"images/a.png": giant()},
+        "{}/images/a.png: the image has 50,000 x 50,000 pixels; at most 64 million are read, so make it smaller.",
+    ),
+    "a giant file": Bad(
+        {"images/a.png": picture() + bytes(32 * 2**20)},
+        "{}/images/a.png: the image has more than 32 MiB, the most that is read; make it smaller.",
+    ),
+    "an animation": Bad(
+        {"images/a.gif": picture("GIF", save_all=True, append_images=[Image.new("RGB", (9, 7), "red")])},
+        "{}/images/a.gif: the image has several frames; save one of them.",
+    ),
+    "several pages": Bad(
+        {"images/a.tif": picture("TIFF", save_all=True, append_images=[Image.new("RGB", (9, 7))])},
+        "{}/images/a.tif: the image has several pages; save one of them.",
+    ),
+    "CMYK": Bad({"images/a.jpg": picture("JPEG", "CMYK")}, "{}/images/a.jpg: the image is CMYK; save it as RGB."),
+    "16 bits": Bad(
+        {"images/a.png": picture("PNG", "I;16")}, "{}/images/a.png: the image has 16 bits per channel; save it with 8."
+    ),
+    "no picture by its name": Bad(
+        {"images/a.jpg": picture("JPEG"), "images/b.heic": b"\0\0\0\x24ftypheic"},
+        "{}/images/b.heic: this is no picture by its name (.jpg, .jpeg, .png, .webp, .gif, .bmp, .tif, .tiff); save it "
+        "as one or remove it.",
+    ),
+    "paths where pictures should be": Bad(
+        {"images.parquet": parquet(pl.DataFrame({"item_id": ["a"], "image": ["a.jpg"]}))},
+        "{}/images.parquet: the column 'image' holds large_string; write the bytes of picture files (binary).",
+    ),
+    "no Parquet of pictures at all": Bad(
+        {"images.parquet": picture()}, "{}/images.parquet: this is not an undamaged Parquet file"
+    ),
+    "pictures in both forms": Bad(
+        {"images/a.png": picture(), "images.parquet": pictures(picture())},
+        "{}/images.parquet: images is there too; keep one of the two.",
     ),
     "items alone": Bad(
         {"items.csv": ITEMS},
-        "{}: nothing to train on; bring interactions.csv, interactions.csv.gz or interactions.parquet",
+        "{}: nothing to train on; bring interactions, edges or images, such as interactions.csv, edges.csv or a "
+        "folder images",
         only_train=True,
     ),
 }
@@ -183,6 +297,7 @@ def test_bad_folders(recsvc, place, kind):
     dataset = place / "dataset"
     dataset.mkdir()
     for name, content in bad.files.items():
+        (dataset / name).parent.mkdir(exist_ok=True)
         if callable(content):
             content(dataset / name)
         else:
@@ -235,6 +350,17 @@ def test_no_traceback_from_a_real_process(recsvc_process, place):
     outcome = recsvc_process("train", dataset, "--out", place / "run")
     message = f"recsvc: {dataset}/interactions.csv:8: 2 values where the header names 3.\n"
     assert (outcome.code, outcome.out, outcome.err) == (2, "", message)
+    assert listing(place) == before
+
+
+def test_a_picture_that_is_cut_short_shows_when_all_are_decoded(recsvc, place):
+    dataset = place / "dataset"
+    (dataset / "images").mkdir(parents=True)
+    (dataset / "images" / "a.jpg").write_bytes(picture("JPEG"))
+    (dataset / "images" / "b.bmp").write_bytes(picture("BMP")[:-20])
+    before = listing(place)
+    message = f"{dataset}/images/b.bmp: the image is damaged: image file is truncated"
+    refused(recsvc("check", dataset), message)
     assert listing(place) == before
 
 
