@@ -11,12 +11,14 @@ from api.metrics import Metrics
 from api.middleware import RequestLayer
 from api.openapi import install_openapi
 from api.problems import install_problem_handlers
-from api.routes import health, items, recommendations, releases, similar, spaces
+from api.routes import health, items, recommendations, releases, similar, similar_image, spaces
 from api.settings import Settings
+from api.uploads import Uploads
 from recsvc.releases import Store
 
 _DESCRIPTION = (
-    "Next items for a history, similar items, and what is known about them, from one release at a time. "
+    "Next items for a history, things near others in a space, items that look like a picture, and what is known "
+    "about them, from one release at a time. "
     "Every answer names its release; ids are the catalogue's own strings."
 )
 
@@ -24,15 +26,19 @@ _DESCRIPTION = (
 def create_app(settings: Settings) -> FastAPI:
     """A new application; it watches the store while its lifespan runs.
 
-    Its state: ``app.state.metrics``, and within the lifespan ``app.state.engine``.
+    Its state: ``app.state.metrics``, and within the lifespan ``app.state.engine`` and ``app.state.uploads``.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = Engine(Store(settings.store), metrics, poll_seconds=settings.poll_seconds)
         app.state.engine = engine
-        async with engine.watching():
-            yield
+        app.state.uploads = Uploads(metrics, places=settings.max_uploads, seconds=settings.upload_seconds)
+        try:
+            async with engine.watching():
+                yield
+        finally:
+            await app.state.uploads.close()
 
     metrics = Metrics()
     app = FastAPI(
@@ -44,10 +50,15 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a slash at the end belongs to an id
     )
     app.state.metrics = metrics
-    app.add_middleware(RequestLayer, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestLayer,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        limits={similar_image.PATH: settings.max_picture_bytes},
+    )
     install_problem_handlers(app)
     install_openapi(app)
-    for router in (recommendations.router, similar.router, items.items_router(), spaces.router):
+    for router in (recommendations.router, similar.router, similar_image.router, items.items_router(), spaces.router):
         app.include_router(router)
     for router in (releases.router, health.router):
         app.include_router(router)

@@ -7,8 +7,9 @@ from fastapi import Depends, Request
 
 from api.engine import Engine
 from api.metrics import Metrics
-from api.problems import NO_RELEASE, ProblemError
+from api.problems import NO_RELEASE, UNKNOWN_SPACE, ProblemError
 from api.request_info import request_info
+from api.uploads import Uploads
 from recsvc.answers import Recommender
 
 
@@ -26,6 +27,16 @@ class Serving:
     request_id: str
     metrics: Metrics
 
+    def require_space(self, name: str, *, reason: str = "") -> None:
+        """Refuse a question about a space that the release has not.
+
+        Raises:
+            ProblemError: It names those that there are, after the ``reason`` why this one is wanted.
+        """
+        if not self.recommender.has_space(name):
+            there = ", ".join(space.name for space in self.recommender.spaces()) or "none"
+            raise ProblemError(UNKNOWN_SPACE, f"{reason}The spaces of the release: {there}.")
+
 
 async def _engine(request: Request) -> Engine:
     engine = request.app.state.engine
@@ -37,6 +48,12 @@ async def _metrics(request: Request) -> Metrics:
     metrics = request.app.state.metrics
     assert isinstance(metrics, Metrics)
     return metrics
+
+
+async def _uploads(request: Request) -> Uploads:
+    uploads = request.app.state.uploads
+    assert isinstance(uploads, Uploads)
+    return uploads
 
 
 async def _serving(request: Request) -> Serving:
@@ -56,4 +73,5 @@ def no_release(engine: Engine) -> ProblemError:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+UploadsDep = Annotated[Uploads, Depends(_uploads)]
 ServingDep = Annotated[Serving, Depends(_serving)]

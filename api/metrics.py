@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from recsvc.answers import Stage
 
-_REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_STAGE_BUCKETS: Final = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5)
+_REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STAGE_BUCKETS: Final = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 2.0)
 
 
 class Metrics:
@@ -29,6 +29,7 @@ class Metrics:
             buckets=_STAGE_BUCKETS,
             registry=self._registry,
         )
+        self._uploads = Gauge("recsvc_uploads_held", "Uploads that are being answered.", registry=self._registry)
         self._release = Gauge(
             "recsvc_release_info", "1 for the release that is served.", ["release"], registry=self._registry
         )
@@ -46,6 +47,10 @@ class Metrics:
     def stage(self, stage: Stage, seconds: float) -> None:
         """Record how long one stage of an answer took."""
         self._stages.labels(stage).observe(seconds)
+
+    def uploads(self, held: int) -> None:
+        """Record how many uploads are being answered."""
+        self._uploads.set(held)
 
     def answer(self, *, unknown: int, fallback: bool) -> None:
         """Count what was unknown in a question, and whether popularity answered it."""

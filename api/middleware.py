@@ -1,8 +1,9 @@
-"""The outermost layer: request id, body limit, headers, metrics, log line, and the answer when all fails.
+"""The outermost layer: request id, body limits, headers, metrics, log line, and the answer when all fails.
 
 Plain ASGI: it costs little, and sees what exception handlers do not.
 """
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Final
 from uuid import uuid4
@@ -22,10 +23,14 @@ _UNMATCHED: Final = "unmatched"
 class RequestLayer:
     """Wraps the application; see the module."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, limits: Mapping[str, int] | None = None
+    ) -> None:
+        """Wrap the application; ``limits`` gives paths whose bodies may have another size, in bytes."""
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._limits = limits or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,8 +77,8 @@ class RequestLayer:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         """Refuse a body that says it is too large unread, and one that turns out to be while it is read."""
-        limit = self._max_body_bytes
-        detail = f"A body has at most {limit} bytes."
+        limit = self._limits.get(scope["path"], self._max_body_bytes)
+        detail = f"A body has at most {limit} bytes here."
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or len(declared) > 18 or int(declared) > limit:
             response = problem_response(BODY_TOO_LARGE, detail, info.id, headers={"Connection": "close"})

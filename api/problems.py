@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api.logs import log_failure
 from api.request_info import request_info
-from recsvc.errors import ReleaseError, RequestError
+from recsvc.errors import PictureError, ReleaseError, RequestError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _MAX_ERRORS: Final = 20
@@ -33,22 +33,26 @@ class ProblemKind:
         return f"urn:recsvc:problem:{self.slug}"
 
 
-MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body cannot be read as JSON")
+MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body cannot be read")
 NOT_FOUND: Final = ProblemKind("not-found", 404, "There is no such route")
 UNKNOWN_ITEM: Final = ProblemKind("unknown-item", 404, "There is no such item")
 METHOD_NOT_ALLOWED: Final = ProblemKind("method-not-allowed", 405, "The route has no such method")
+UPLOAD_TIMEOUT: Final = ProblemKind("upload-timeout", 408, "The upload took too long")
 BODY_TOO_LARGE: Final = ProblemKind("body-too-large", 413, "The body is too large")
-UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind("unsupported-media-type", 415, "The body is not JSON")
+UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind("unsupported-media-type", 415, "The body is not of the right type")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The request cannot be answered as it was put")
 UNKNOWN_SPACE: Final = ProblemKind("unknown-space", 422, "The release has no such space")
+INVALID_PICTURE: Final = ProblemKind("invalid-picture", 422, "The picture cannot be read")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 RELEASE_FAILED: Final = ProblemKind("release-failed", 500, "The release or the store cannot be read")
+OVERLOADED: Final = ProblemKind("overloaded", 503, "The service has too much to do")
 NO_RELEASE: Final = ProblemKind("no-release", 503, "No release is served yet")
 DRAINING: Final = ProblemKind("draining", 503, "The service is shutting down")
 
 KINDS: Final = (
-    *(MALFORMED_BODY, NOT_FOUND, UNKNOWN_ITEM, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE),
-    *(INVALID_REQUEST, UNKNOWN_SPACE, INTERNAL_ERROR, RELEASE_FAILED, NO_RELEASE, DRAINING),
+    *(MALFORMED_BODY, NOT_FOUND, UNKNOWN_ITEM, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, BODY_TOO_LARGE),
+    *(UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE),
+    *(INTERNAL_ERROR, RELEASE_FAILED, OVERLOADED, NO_RELEASE, DRAINING),
 )
 _BY_STATUS: Final = {kind.status: kind for kind in (MALFORMED_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE)}
 
@@ -130,6 +134,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error that a handler or FastAPI raises with a problem."""
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(PictureError, _on_picture_error)
     app.add_exception_handler(ReleaseError, _on_release_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -142,6 +147,10 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_request_error(request: Request, error: Exception) -> Response:
     return problem_response(INVALID_REQUEST, str(error), request_info(request).id)
+
+
+async def _on_picture_error(request: Request, error: Exception) -> Response:
+    return problem_response(INVALID_PICTURE, f"The picture {error}.", request_info(request).id)
 
 
 async def _on_release_error(request: Request, error: Exception) -> Response:

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictBool, model_validator
 
-from recsvc.answers import SEQUENCE_SPACE, Reason, Source
+from recsvc.answers import IMAGE_SPACE, SEQUENCE_SPACE, Reason, Source
 
 MAX_K = 100
 MAX_IDS = 10_000
 """Of a whole history: the model reads its newest part, but nothing of it is recommended again."""
 MAX_ID_BYTES = 512
 MAX_DIM = 4096
+MAX_TYPES = 64
 
 
 def _check_id_bytes(item_id: str) -> str:
@@ -31,6 +32,7 @@ def _check_all_id_bytes(item_ids: list[str]) -> list[str]:
 _BoundedText = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES)]
 ItemId = Annotated[_BoundedText, AfterValidator(_check_id_bytes)]
 ItemIds = Annotated[list[_BoundedText], Field(max_length=MAX_IDS), AfterValidator(_check_all_id_bytes)]
+SpaceName = Annotated[str, Field(min_length=1, max_length=32, description="One of `GET /v1/spaces`.")]
 K = Annotated[int, Field(ge=1, le=MAX_K, strict=True, description="How many items are wanted.")]
 Exclude = Annotated[ItemIds, Field(description="Items that may not be in the answer.")]
 Attributes = dict[str, str | list[str]]
@@ -65,26 +67,39 @@ class RecommendationsRequest(_Request):
 
 
 class SimilarRequest(_Request):
-    """What is nearest in a space? Exactly one of `id`, `ids` and `vector` says to what."""
+    """What is nearest in a space? Exactly one of `id`, `ids` and `vector` says to what.
+
+    Without a type, items are meant: `node_type` says otherwise for the ids, `target_types` for the answer.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"space": "behaviour", "id": "1193", "k": 5},
                 {"ids": ["1193", "661"], "exclude": ["914"]},
+                {"space": "graph", "id": "1193", "target_types": ["actor", "genre"], "k": 5},
+                {"space": "graph", "id": "Tom Hanks", "node_type": "actor", "target_types": ["film"]},
+                {"space": "image", "id": "914", "k": 5},
                 {"vector": [0.1, -0.4, 0.25, 0.9], "k": 3},
             ]
         }
     )
 
-    space: Annotated[str, Field(min_length=1, max_length=32, description="One of `GET /v1/spaces`.")] = SEQUENCE_SPACE
-    id: Annotated[ItemId | None, Field(description="An item.")] = None
+    space: SpaceName = SEQUENCE_SPACE
+    id: Annotated[ItemId | None, Field(description="A thing.")] = None
     ids: Annotated[
-        Annotated[ItemIds, Field(min_length=1)] | None, Field(description="Items; their middle is the query.")
+        Annotated[ItemIds, Field(min_length=1)] | None, Field(description="Things; their middle is the query.")
     ] = None
     vector: Annotated[
         Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=MAX_DIM)] | None,
         Field(description="As many numbers as the space has dimensions."),
+    ] = None
+    node_type: Annotated[
+        ItemId | None, Field(description="Type of the things that `id`, `ids` and `exclude` name; items if left out.")
+    ] = None
+    target_types: Annotated[
+        Annotated[list[ItemId], Field(min_length=1, max_length=MAX_TYPES)] | None,
+        Field(description="Types of the things wanted; that of the ids if left out."),
     ] = None
     k: K = 10
     exclude: Exclude = []
@@ -96,8 +111,17 @@ class SimilarRequest(_Request):
         return self
 
 
+class SimilarImageFields(_Request):
+    """What comes in an upload beside the picture."""
+
+    space: SpaceName = IMAGE_SPACE
+    k: Annotated[int, Field(ge=1, le=MAX_K, description="How many items are wanted.")] = 10
+    exclude: Exclude = []
+
+
 _ITEM: dict[str, Any] = {
     "item_id": "914",
+    "node_type": "film",
     "score": 7.25,
     "reason": "sequence",
     "title": "My Fair Lady (1964)",
@@ -108,9 +132,10 @@ _RECOMMENDATION_ID = "5f0c954d9c5e4a0f8f7a4f1f1d3b7c52"
 
 
 class ScoredItemAnswer(BaseModel):
-    """One item of an answer."""
+    """One item of an answer, or one other thing where such were asked for."""
 
     item_id: str
+    node_type: Annotated[str, Field(description="Its type; ids repeat across types.")]
     score: Annotated[float, Field(description="The larger, the better; comparable within this answer only.")]
     reason: Annotated[Reason, Field(description="Why the item is here.")]
     title: str | None
@@ -144,7 +169,7 @@ class RecommendationsAnswer(_Answer):
 
 
 class SimilarAnswer(_Answer):
-    """Neighbours in a space; no items where no id of the question is known."""
+    """Neighbours in a space; none where the space has no vector for any id of the question."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -195,8 +220,13 @@ class SpaceAnswer(BaseModel):
     dim: Annotated[int, Field(description="Length of its vectors.")]
     count: Annotated[int, Field(description="Number of its vectors.")]
     metric: str
+    node_types: Annotated[dict[str, int], Field(description="Number of its vectors by type of thing.")]
     max_history: Annotated[
-        int | None, Field(description="How many of the newest items its encoder reads; null: it has none.")
+        int | None, Field(description="How many of the newest items of a history it reads; null: it reads none.")
+    ]
+    pictures: Annotated[bool, Field(description="Whether it answers uploads of pictures.")]
+    picture_size: Annotated[
+        int | None, Field(description="Pixels of a side that a picture is scaled and cut to; null: it reads none.")
     ]
 
 
@@ -214,7 +244,10 @@ class SpacesAnswer(BaseModel):
                             "dim": 64,
                             "count": 3706,
                             "metric": "cosine",
+                            "node_types": {"film": 3706},
                             "max_history": 199,
+                            "pictures": False,
+                            "picture_size": None,
                         }
                     ],
                 }

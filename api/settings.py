@@ -23,6 +23,21 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1024, le=2**30, description="Bytes of the largest request body that is read.")
     ] = 1_048_576
+    max_picture_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=2**25,
+            description="Bytes of the largest upload of a picture that is read, its form included.",
+        ),
+    ] = 10_485_760
+    max_uploads: Annotated[
+        int, Field(ge=1, le=1000, description="Uploads that are held at once, the one worked on included.")
+    ] = 16
+    upload_seconds: Annotated[
+        float,
+        Field(gt=0, le=600, description="Seconds that an upload has to arrive, and then again until it is answered."),
+    ] = 10.0
     drain_seconds: Annotated[
         float,
         Field(ge=0, le=600, description="Seconds that /readyz says 503 before the port closes, on SIGTERM."),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import recsvc
-from recsvc.errors import ConfigError, RecsvcError
+from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
 
 if TYPE_CHECKING:
     from recsvc.answers import Recommender
@@ -77,7 +77,7 @@ def check(dataset: Dataset, config: ConfigFile = None, settings: Settings = None
     from recsvc.data import describe, read_dataset
     from training.config import load_config
 
-    found = read_dataset(dataset, load_config(config, settings or ()).data)
+    found = read_dataset(dataset, load_config(config, settings or ()).data, decode=True)
     for note in found.notes:
         _say(f"note: {note}")
     _print_facts(describe(found))
@@ -89,15 +89,18 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Run folder to make.", show_default=False)],
     config: ConfigFile = None,
     settings: Settings = None,
-    only: Annotated[str, typer.Option("--only", help="Spaces to train, such as behaviour; all when empty.")] = "",
+    only: Annotated[str, typer.Option("--only", help="Spaces to train, such as graph,image; all when empty.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train every space that the data set has files for."""
     from training import pipeline
     from training.config import load_config
     from training.progress import Reporter
+    from training.run import Run
 
-    given = load_config(config, settings or ()) if config or settings or not resume else None
+    # A resumed run goes on with its own settings; --set changes single ones of them, such as runtime.threads.
+    base = Run.open(out).config if resume and (out / "run.json").is_file() else None
+    given = load_config(config, settings or (), base=base)
     names = [name.strip() for name in only.split(",") if name.strip()]
     pipeline.train(dataset, out, config=given, only=names, resume=resume, reporter=Reporter())
     _say(f"trained: {out}; next: recsvc evaluate {out}")
@@ -171,15 +174,46 @@ def recommend(
 @app.command()
 def similar(
     store: StoreFolder,
-    ids: Annotated[list[str], typer.Argument(help="Item ids; several are averaged.", show_default=False)],
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids; several are averaged.", show_default=False)] = None,
+    image: Annotated[Path | None, typer.Option("--image", help="A picture, in place of ids.")] = None,
     k: K = 10,
-    space: Annotated[str, typer.Option("--space", help="Where to look.")] = "behaviour",
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Item id to leave out.")] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", help="Where to look [default: behaviour; with --image: image].")
+    ] = None,
+    node_type: Annotated[
+        str | None, typer.Option("--node-type", help="Type of the ids [default: that of items].")
+    ] = None,
+    target_type: Annotated[
+        list[str] | None,
+        typer.Option("--target-type", help="Type of what is wanted; may be repeated [default: that of the ids]."),
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Id to leave out; may be repeated.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Items near others: the service's answer, with no server."""
-    answer = _open(store).similar(space=space, ids=ids, k=k, exclude=exclude or ())
-    _print_items(answer.items, answer.unknown, as_json, release=answer.release, space=space)
+    """Things near others, or items that look like a picture: the service's answer, with no server."""
+    from recsvc.answers import IMAGE_SPACE, SEQUENCE_SPACE
+
+    if bool(ids) == (image is not None):
+        raise RequestError("Give either ids or --image FILE.")
+    if image is None:
+        answer = _open(store).similar(
+            space=space or SEQUENCE_SPACE,
+            ids=ids,
+            node_type=node_type,
+            target_types=target_type or None,
+            k=k,
+            exclude=exclude or (),
+        )
+    else:
+        if node_type or target_type:
+            raise RequestError("--node-type and --target-type go with ids: a picture finds items.")
+        try:
+            answer = _open(store).similar_image(
+                _read_picture(image), space=space or IMAGE_SPACE, k=k, exclude=exclude or ()
+            )
+        except PictureError as error:
+            raise RequestError(f"--image {image}: the picture {error}.") from None
+    _print_items(answer.items, answer.unknown, as_json, release=answer.release, space=answer.space)
 
 
 @releases_app.command("list")
@@ -323,6 +357,16 @@ def _open(store: Path) -> "Recommender":
     return Recommender.from_store(store)
 
 
+def _read_picture(path: Path) -> bytes:
+    from recsvc.pictures import MAX_BYTES
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # enough to be refused
+    except OSError as error:
+        raise RequestError(f"--image {path}: cannot be read ({error.strerror}).") from None
+
+
 def _actor() -> str:
     import getpass
 
@@ -348,9 +392,11 @@ def _print_evaluation(space: str, result: dict[str, Any]) -> None:
     for label, value in result["protocol"].items():
         print(f"  {label}: {value}")
     columns = {"model": result["model"], **result["baselines"]}
-    print(f"  {'':10}" + "".join(f"{name:>14}" for name in columns))
+    width = max(10, *map(len, result["model"]))
+    print(f"  {'':{width}}" + "".join(f"{name:>14}" for name in columns))
     for metric in result["model"]:
-        print(f"  {metric:10}" + "".join(f"{values[metric]:>14.4f}" for values in columns.values()))
+        cells = (f"{values[metric]:>14.4f}" if metric in values else f"{'':14}" for values in columns.values())
+        print(f"  {metric:{width}}" + "".join(cells).rstrip())
 
 
 def _print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: bool, **facts: str) -> None:
@@ -359,8 +405,10 @@ def _print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: boo
 
         print(json.dumps({**facts, "items": [asdict(item) for item in items], "unknown": unknown}, ensure_ascii=False))
         return
+    several_types = len({item.node_type for item in items}) > 1
     for place, item in enumerate(items, start=1):
-        print(f"{place:3}  {item.score:9.4f}  {item.item_id}  {item.title or ''}".rstrip())
+        shown = f"{item.node_type}  {item.item_id}" if several_types else item.item_id
+        print(f"{place:3}  {item.score:9.4f}  {shown}  {item.title or ''}".rstrip())
     if unknown:
         _say(f"unknown: {', '.join(unknown)}")
 

@@ -11,10 +11,11 @@ from api.problems import (
     MALFORMED_BODY,
     NO_RELEASE,
     RELEASE_FAILED,
+    UNKNOWN_SPACE,
     UNSUPPORTED_MEDIA_TYPE,
 )
 from api.schemas import RecommendationsAnswer, RecommendationsRequest, ScoredItemAnswer
-from recsvc.answers import ScoredItem
+from recsvc.answers import SEQUENCE_SPACE, ScoredItem
 
 router = APIRouter(tags=["answers"])
 
@@ -29,10 +30,11 @@ QUESTION_PROBLEMS = (
     "/v1/recommendations",
     operation_id="recommend",
     summary="Next items",
-    responses=problems(*QUESTION_PROBLEMS),
+    responses=problems(*QUESTION_PROBLEMS, UNKNOWN_SPACE),
 )
 async def recommend(question: RecommendationsRequest, serving: ServingDep) -> RecommendationsAnswer:
     """What comes next after a history of items. Without a known item in it, popular items answer."""
+    serving.require_space(SEQUENCE_SPACE, reason=f"Next items come from the space {SEQUENCE_SPACE}. ")
     answer = serving.recommender.recommend(
         question.history, k=question.k, exclude=question.exclude, exclude_seen=question.exclude_seen
     )
@@ -51,6 +53,7 @@ def scored_items(items: list[ScoredItem]) -> list[ScoredItemAnswer]:
     return [
         ScoredItemAnswer(
             item_id=item.item_id,
+            node_type=item.node_type,
             score=item.score,
             reason=item.reason,
             title=item.title,

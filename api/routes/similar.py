@@ -2,11 +2,12 @@
 
 from fastapi import APIRouter
 
-from api.dependencies import ServingDep
+from api.dependencies import Serving, ServingDep
 from api.openapi import problems
-from api.problems import UNKNOWN_SPACE, ProblemError
+from api.problems import UNKNOWN_SPACE
 from api.routes.recommendations import QUESTION_PROBLEMS, scored_items
 from api.schemas import SimilarAnswer, SimilarRequest
+from recsvc.answers import SimilarItems
 
 router = APIRouter(tags=["answers"])
 
@@ -14,24 +15,31 @@ router = APIRouter(tags=["answers"])
 @router.post(
     "/v1/similar",
     operation_id="find_similar",
-    summary="Similar items",
+    summary="Similar things",
     responses=problems(*QUESTION_PROBLEMS, UNKNOWN_SPACE),
 )
 async def find_similar(question: SimilarRequest, serving: ServingDep) -> SimilarAnswer:
-    """What lies nearest in a space, by cosine, to an item, to the middle of some items, or to a vector.
+    """What lies nearest in a space, by cosine, to a thing, to the middle of some things, or to a vector.
 
-    The items asked about are not in the answer.
+    A space may hold things of several types: items, and in a graph whatever else is connected to them. The things
+    asked about are not in the answer.
     """
-    if not serving.recommender.has_space(question.space):
-        raise ProblemError(UNKNOWN_SPACE, "See GET /v1/spaces for those that the release has.")
+    serving.require_space(question.space)
     answer = serving.recommender.similar(
         space=question.space,
         id=question.id,
         ids=question.ids,
         vector=question.vector,
+        node_type=question.node_type,
+        target_types=question.target_types,
         k=question.k,
         exclude=question.exclude,
     )
+    return similar_answer(answer, serving)
+
+
+def similar_answer(answer: SimilarItems, serving: Serving) -> SimilarAnswer:
+    """Neighbours as they are sent; what was unknown is counted."""
     serving.metrics.answer(unknown=len(answer.unknown), fallback=False)
     return SimilarAnswer(
         release=answer.release,

@@ -26,7 +26,10 @@ async def list_spaces(serving: ServingDep) -> SpacesAnswer:
                 dim=space.dim,
                 count=space.count,
                 metric=space.metric,
+                node_types=space.node_types,
                 max_history=space.max_history,
+                pictures=space.picture_size is not None,
+                picture_size=space.picture_size,
             )
             for space in serving.recommender.spaces()
         ],

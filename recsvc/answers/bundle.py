@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsvc.answers.encoder import Encoder
+from recsvc.answers.encoder import PictureEncoder, SequenceEncoder
 from recsvc.answers.tensors import map_tensors
 from recsvc.errors import ReleaseError
-from recsvc.releases import Catalogue, SpaceEntry, read_manifest
+from recsvc.pictures import PictureInput
+from recsvc.releases import Catalogue, PictureEntry, SpaceEntry, read_manifest
 from recsvc.search import FlatIndex, VectorIndex
 
 CATALOGUE_NAME = "catalogue.sqlite"
@@ -19,32 +20,61 @@ WARM_UP_NAME = "warmup.json"
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceReader:
+    """How a space answers what comes next.
+
+    Attributes:
+        encoder: What turns a history into a query.
+        max_history: How many of the newest items it reads.
+        bias: float32 ``[V]``, added to the scores of next items.
+    """
+
+    encoder: SequenceEncoder
+    max_history: int
+    bias: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReader:
+    """How a space answers what looks like a picture.
+
+    Attributes:
+        encoder: What turns prepared pixels into a vector.
+        input: How a picture is prepared for it.
+    """
+
+    encoder: PictureEncoder
+    input: PictureInput
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
-    """One space of a release. A *row* numbers its vectors; the catalogue numbers its items on its own.
+    """One space of a release. A *row* numbers its vectors; the catalogue numbers its things on its own.
 
     Attributes:
         name: Such as ``behaviour``.
         dim: Length of a vector.
         metric: ``cosine``.
-        vectors: float32 ``[V, d]``, mapped: what the encoder reads and what scores are taken against.
-        bias: float32 ``[V]``, added to the scores of next items.
-        catalogue_rows: int32 ``[V]``, the catalogue row of every vector's item.
-        row_of: int32 ``[N]``, the row of every catalogue item, -1 where it has no vector.
+        vectors: float32 ``[V, d]``, mapped: what a sequence encoder reads and what next items are scored against.
+        catalogue_rows: int32 ``[V]``, the catalogue row of every vector's thing.
+        row_of: int32 ``[N]``, the row of everything in the catalogue, -1 where it has no vector.
+        of_type: bool ``[V]`` by type, in the catalogue's order of types: which vectors are things of that type.
+            Types without a vector are not in it.
         index: The unit vectors, in the same order.
-        encoder: What turns a history into a query, if the space has one.
-        max_history: How many of the newest items the encoder reads.
+        sequences: What reads histories, if the space has that.
+        pictures: What reads pictures, if the space has that.
     """
 
     name: str
     dim: int
     metric: str
     vectors: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
     catalogue_rows: npt.NDArray[np.int32]
     row_of: npt.NDArray[np.int32]
+    of_type: dict[str, npt.NDArray[np.bool_]]
     index: VectorIndex
-    encoder: Encoder | None
-    max_history: int | None
+    sequences: SequenceReader | None
+    pictures: PictureReader | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +83,9 @@ class Bundle:
 
     Attributes:
         release: Its id.
-        catalogue: Ids, titles, attributes, popularity.
+        catalogue: Ids, types, titles, attributes, popularity.
         spaces: By name.
-        by_popularity: Catalogue rows, the most popular first, ties by row, int64 ``[N]``.
+        by_popularity: Catalogue rows of the items, the most popular first, ties by row, int64 ``[num_items]``.
         warm_up: Sample histories, replayed before the release takes traffic.
     """
 
@@ -74,44 +104,77 @@ def open_bundle(release_dir: Path, release_id: str) -> Bundle:
     """
     manifest = read_manifest(release_dir)
     catalogue = Catalogue.open(release_dir / CATALOGUE_NAME)
-    spaces = {name: _open_space(release_dir, name, entry, len(catalogue)) for name, entry in manifest.spaces.items()}
+    spaces = {name: _open_space(release_dir, name, entry, catalogue) for name, entry in manifest.spaces.items()}
+    warm_up = _read_warm_up(release_dir / WARM_UP_NAME)
+    if warm_up and not any(space.sequences for space in spaces.values()):
+        raise ReleaseError(f"{release_dir / WARM_UP_NAME} cannot be used: it holds histories, and no space reads any.")
     return Bundle(
         release=release_id,
         catalogue=catalogue,
         spaces=spaces,
-        by_popularity=np.argsort(-catalogue.popularity, kind="stable"),
-        warm_up=_read_warm_up(release_dir / WARM_UP_NAME),
+        by_popularity=np.argsort(-catalogue.popularity[: catalogue.num_items], kind="stable"),
+        warm_up=warm_up,
     )
 
 
-def _open_space(release_dir: Path, name: str, entry: SpaceEntry, catalogue_size: int) -> Space:
+def _open_space(release_dir: Path, name: str, entry: SpaceEntry, catalogue: Catalogue) -> Space:
     table = release_dir / entry.table
     tensors = map_tensors(table)
-    vectors = _tensor(tensors, "vectors", np.float32, (entry.count, entry.dim), table)
-    bias = _tensor(tensors, "bias", np.float32, (entry.count,), table)
+    vectors = _numbers(tensors, "vectors", (entry.count, entry.dim), table)
     catalogue_rows = _tensor(tensors, "catalogue_rows", np.int32, (entry.count,), table)
-    for key, values in (("vectors", vectors), ("bias", bias)):
-        if not np.isfinite(values).all():
-            raise ReleaseError(f"{table} cannot be used: its {key} hold NaN or infinity.")
-    index_path = release_dir / entry.index
-    index = FlatIndex.open(index_path)
-    if (len(index), index.dim) != (entry.count, entry.dim):
-        raise ReleaseError(
-            f"{index_path} cannot be used: it holds {len(index)} vectors of {index.dim} numbers, "
-            f"the manifest says {entry.count} of {entry.dim}."
-        )
+    row_of = _inverse(catalogue_rows, len(catalogue), table)
+    sequences = pictures = None
+    if entry.encoder is not None and entry.max_history is not None:
+        if (row_of[catalogue.num_items :] >= 0).any():
+            raise ReleaseError(f"{table} cannot be used: it has vectors of things that are no items to recommend.")
+        bias = _numbers(tensors, "bias", (entry.count,), table)
+        encoder = SequenceEncoder.open(release_dir / entry.encoder, dim=entry.dim)
+        encoder.encode(np.zeros((1, entry.dim), dtype=np.float32))  # wrong widths show here, not in a request
+        sequences = SequenceReader(encoder, entry.max_history, bias)
+    elif entry.encoder is not None and entry.picture is not None:
+        pictures = _open_pictures(release_dir / entry.encoder, entry.picture, dim=entry.dim)
     return Space(
         name=name,
         dim=entry.dim,
         metric=entry.metric,
         vectors=vectors,
-        bias=bias,
         catalogue_rows=catalogue_rows,
-        row_of=_inverse(catalogue_rows, catalogue_size, table),
-        index=index,
-        encoder=None if entry.encoder is None else Encoder.open(release_dir / entry.encoder, dim=entry.dim),
-        max_history=entry.max_history,
+        row_of=row_of,
+        of_type=_masks(catalogue.types[catalogue_rows], catalogue.node_types),
+        index=_open_index(release_dir / entry.index, entry),
+        sequences=sequences,
+        pictures=pictures,
     )
+
+
+def _open_pictures(path: Path, entry: PictureEntry, *, dim: int) -> PictureReader:
+    encoder = PictureEncoder.open(path, dim=dim)
+    encoder.encode(np.zeros((3, entry.size, entry.size), dtype=np.float32))  # as above
+    return PictureReader(encoder, PictureInput(entry.size, entry.mean, entry.std))
+
+
+def _open_index(path: Path, entry: SpaceEntry) -> FlatIndex:
+    index = FlatIndex.open(path)
+    if (len(index), index.dim) != (entry.count, entry.dim):
+        raise ReleaseError(
+            f"{path} cannot be used: it holds {len(index)} vectors of {index.dim} numbers, "
+            f"the manifest says {entry.count} of {entry.dim}."
+        )
+    return index
+
+
+def _masks(types: npt.NDArray[np.int32], names: tuple[str, ...]) -> dict[str, npt.NDArray[np.bool_]]:
+    counts = np.bincount(types, minlength=len(names))
+    return {name: types == number for number, name in enumerate(names) if counts[number]}
+
+
+def _numbers(
+    tensors: dict[str, npt.NDArray[Any]], key: str, shape: tuple[int, ...], path: Path
+) -> npt.NDArray[np.float32]:
+    values = _tensor(tensors, key, np.float32, shape, path)
+    if not np.isfinite(values).all():
+        raise ReleaseError(f"{path} cannot be used: its {key} hold NaN or infinity.")
+    return values
 
 
 def _tensor(
@@ -129,12 +192,12 @@ def _tensor(
 
 
 def _inverse(catalogue_rows: npt.NDArray[np.int32], catalogue_size: int, path: Path) -> npt.NDArray[np.int32]:
-    """The row of every catalogue item, -1 where it has none."""
+    """The row of everything in the catalogue, -1 where it has none."""
     outside = (catalogue_rows < 0) | (catalogue_rows >= catalogue_size)
     if outside.any():
         raise ReleaseError(
             f"{path} cannot be used: its catalogue_rows name row {catalogue_rows[outside][0]} "
-            f"of a catalogue of {catalogue_size} items."
+            f"of a catalogue of {catalogue_size} things."
         )
     row_of = np.full(catalogue_size, -1, dtype=np.int32)
     row_of[catalogue_rows] = np.arange(len(catalogue_rows), dtype=np.int32)
@@ -145,11 +208,12 @@ def _inverse(catalogue_rows: npt.NDArray[np.int32], catalogue_size: int, path: P
 
 def _read_warm_up(path: Path) -> list[list[str]]:
     try:
-        histories = json.loads(path.read_bytes())["histories"]
-        if all(isinstance(item_id, str) for history in histories for item_id in history):
+        histories = json.loads(path.read_bytes()).get("histories", [])
+        lists = all(isinstance(ids, list) for ids in [histories, *histories])
+        if lists and all(isinstance(item_id, str) for history in histories for item_id in history):
             return [list(history) for history in histories]
     except OSError as error:
         raise ReleaseError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, AttributeError, TypeError):
         pass
-    raise ReleaseError(f'{path} cannot be used: it must hold {{"histories": [["id", ...], ...]}}.')
+    raise ReleaseError(f'{path} cannot be used: it must hold {{"histories": [["id", ...], ...]}}, or {{}}.')

@@ -1,6 +1,7 @@
-"""The exported sequence encoder of a space, run by ONNX Runtime: vectors in, one query vector out."""
+"""The exported encoders of a release, run by ONNX Runtime: a history, or a picture, to a vector of the space."""
 
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,14 @@ from recsvc.errors import ReleaseError
 
 Vectors = npt.NDArray[np.float32]
 
-_INPUTS = {"vectors": "tensor(float)", "mask": "tensor(bool)"}
-_OUTPUT = "query"
-
 
 class Encoder:
-    """``query = encoder(vectors, mask)``: a user's newest items to one vector in the space of the items."""
+    """One ONNX file that gives one vector of ``dim`` numbers; a subclass says what goes in."""
+
+    inputs: ClassVar[dict[str, str]]
+    """Names and types of what goes in."""
+    output: ClassVar[str]
+    """The name of what comes out."""
 
     def __init__(self, session: onnxruntime.InferenceSession, path: Path, dim: int) -> None:
         self._session = session
@@ -23,16 +26,15 @@ class Encoder:
         self._dim = dim
 
     @classmethod
-    def open(cls, path: Path, *, dim: int) -> "Encoder":
+    def open(cls, path: Path, *, dim: int) -> Self:
         """Load an encoder file whose sum has been verified.
 
         Raises:
-            ReleaseError: If the file cannot be loaded, or its inputs and output are not those of an encoder
-                for vectors of ``dim`` numbers.
+            ReleaseError: If the file cannot be loaded, or its inputs and output are not those of this kind.
         """
         options = onnxruntime.SessionOptions()
-        # A request is one short sequence: a second thread costs more than it gives, and a spinning one takes
-        # the core that the next request needs.
+        # A request is one short sequence or one picture: a second thread costs more than it gives, and a
+        # spinning one takes the core that the next request needs.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -42,13 +44,33 @@ class Encoder:
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
             raise ReleaseError(f"{path} cannot be used as an encoder: ONNX Runtime cannot load it.") from error
         found = {node.name: node.type for node in session.get_inputs()}
-        if found != _INPUTS:
-            raise ReleaseError(f"{path} cannot be used as an encoder: its inputs are {found}, not {_INPUTS}.")
-        if [node.name for node in session.get_outputs()] != [_OUTPUT]:
-            raise ReleaseError(f"{path} cannot be used as an encoder: its one output must be {_OUTPUT!r}.")
-        encoder = cls(session, path, dim)
-        encoder.encode(np.zeros((1, dim), dtype=np.float32))  # wrong widths show here, not in a request
-        return encoder
+        if found != cls.inputs:
+            raise ReleaseError(f"{path} cannot be used as an encoder: its inputs are {found}, not {cls.inputs}.")
+        if [node.name for node in session.get_outputs()] != [cls.output]:
+            raise ReleaseError(f"{path} cannot be used as an encoder: its one output must be {cls.output!r}.")
+        return cls(session, path, dim)
+
+    def _run(self, inputs: dict[str, npt.NDArray[np.generic]], what: str) -> Vectors:
+        try:
+            (output,) = self._session.run([self.output], inputs)
+        except Exception as error:  # as above
+            raise ReleaseError(f"{self._path} failed on {what}.") from error
+        if output.shape != (1, self._dim) or output.dtype != np.float32:
+            raise ReleaseError(
+                f"{self._path} gives {output.dtype} {output.shape}: an encoder of this space gives float32 "
+                f"(1, {self._dim})."
+            )
+        vector: Vectors = output[0]
+        if not np.isfinite(vector).all():
+            raise ReleaseError(f"{self._path} gives NaN or infinity for {what}.")
+        return vector
+
+
+class SequenceEncoder(Encoder):
+    """``query = encoder(vectors, mask)``: a user's newest items to one vector in the space of the items."""
+
+    inputs = {"vectors": "tensor(float)", "mask": "tensor(bool)"}  # noqa: RUF012  (declared in the base class)
+    output = "query"
 
     def encode(self, vectors: Vectors) -> Vectors:
         """The query vector of one history.
@@ -63,16 +85,25 @@ class Encoder:
             ReleaseError: If the encoder fails or gives anything but ``d`` finite numbers.
         """
         mask = np.ones((1, len(vectors)), dtype=np.bool_)
-        try:
-            (output,) = self._session.run([_OUTPUT], {"vectors": vectors[np.newaxis], "mask": mask})
-        except Exception as error:  # as above
-            raise ReleaseError(f"{self._path} failed on {len(vectors)} vectors.") from error
-        if output.shape != (1, self._dim) or output.dtype != np.float32:
-            raise ReleaseError(
-                f"{self._path} gives {output.dtype} {output.shape}: an encoder of this space gives float32 "
-                f"(1, {self._dim})."
-            )
-        query: Vectors = output[0]
-        if not np.isfinite(query).all():
-            raise ReleaseError(f"{self._path} gives NaN or infinity for {len(vectors)} vectors.")
-        return query
+        return self._run({"vectors": vectors[np.newaxis], "mask": mask}, f"{len(vectors)} vectors")
+
+
+class PictureEncoder(Encoder):
+    """``vector = encoder(pixels)``: a picture to its vector among those of the catalogue's pictures."""
+
+    inputs = {"pixels": "tensor(float)"}  # noqa: RUF012  (declared in the base class)
+    output = "vector"
+
+    def encode(self, pixels: Vectors) -> Vectors:
+        """The vector of one picture.
+
+        Args:
+            pixels: float32 ``[3, S, S]``, as ``recsvc.pictures`` prepares them.
+
+        Returns:
+            float32 ``[d]``, of any length.
+
+        Raises:
+            ReleaseError: If the encoder fails or gives anything but ``d`` finite numbers.
+        """
+        return self._run({"pixels": pixels[np.newaxis]}, f"a picture of {pixels.shape[1]} x {pixels.shape[2]} pixels")

@@ -11,10 +11,11 @@ Source = Literal["model", "popular"]
 
 @dataclass(frozen=True, slots=True)
 class ScoredItem:
-    """One item of an answer.
+    """One item of an answer, or one other thing of the catalogue where such were asked for.
 
     Attributes:
         item_id: The user's own id.
+        node_type: What kind of thing it is; ids repeat across types.
         score: The larger, the better; comparable within one answer only. Next items: the model's score, or
             the number of training interactions where ``reason`` is ``popular``. Similar items: the cosine.
         reason: Why it is here.
@@ -23,6 +24,7 @@ class ScoredItem:
     """
 
     item_id: str
+    node_type: str
     score: float
     reason: Reason
     title: str | None
@@ -53,8 +55,9 @@ class SimilarItems:
     Attributes:
         release: The release that answered.
         space: Where they are neighbours.
-        items: Exactly ``min(k, items left)`` of them; none where no id of the question is known.
-        unknown: Ids of the question that the space does not know, each once, in the order given.
+        items: Exactly ``min(k, things left)`` of them, all of the types that were asked for; none where no id of
+            the question is known.
+        unknown: Ids of the question that the space has no vector for, each once, in the order given.
     """
 
     release: str
@@ -72,11 +75,15 @@ class SpaceInfo:
         dim: Length of its vectors.
         count: Number of its vectors.
         metric: ``cosine``.
-        max_history: How many of the newest items its sequence encoder reads; None where it has no encoder.
+        node_types: How many vectors it has of each type, the items' type first.
+        max_history: How many of the newest items its sequence encoder reads; None where it has none.
+        picture_size: Side in pixels of what its picture encoder reads; None where it has none.
     """
 
     name: str
     dim: int
     count: int
     metric: str
+    node_types: dict[str, int]
     max_history: int | None
+    picture_size: int | None

@@ -2,7 +2,7 @@
 
 from recsvc.releases.catalogue import Catalogue, CatalogueItem, write_catalogue
 from recsvc.releases.lock import folder_lock
-from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, SpaceEntry, read_manifest
+from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, PictureEntry, SpaceEntry, read_manifest
 from recsvc.releases.pointer import ActiveRelease
 from recsvc.releases.promotions import Promotion
 from recsvc.releases.stages import Stage
@@ -15,6 +15,7 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "ManifestDraft",
+    "PictureEntry",
     "Promotion",
     "ReleaseInfo",
     "SpaceEntry",

@@ -1,7 +1,11 @@
-"""The catalogue of a release: item ids, titles, attributes and popularity in one SQLite file.
+"""The catalogue of a release: ids, types, titles, attributes and popularity of its things in one SQLite file.
 
-SQLite is what the service can read without polars or pyarrow: ids and popularity are loaded when the
-catalogue is opened, titles and attributes are read for the few items of an answer.
+A *thing* is what a vector of any space may stand for: an item, or another node of the graph (a genre, an actor). It is
+named by its type and its id together, since ids repeat across types. Items come first, so the row of an item
+is its number among the items.
+
+SQLite is what the service can read without polars or pyarrow: ids, types and popularity are loaded when the
+catalogue is opened, titles and attributes are read for the few things of an answer.
 """
 
 import json
@@ -20,45 +24,58 @@ import numpy.typing as npt
 
 from recsvc.errors import ReleaseError
 
-CATALOGUE_VERSION = 1
+CATALOGUE_VERSION = 2
 """Layout of the file, kept as SQLite's ``user_version``; a reader refuses any other."""
 
-_CREATE = """
-CREATE TABLE items (
+_CREATE_TYPES = "CREATE TABLE types (type INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)"
+_CREATE_THINGS = """
+CREATE TABLE things (
     row INTEGER PRIMARY KEY,
-    item_id TEXT NOT NULL UNIQUE,
+    type INTEGER NOT NULL REFERENCES types,
+    id TEXT NOT NULL,
     title TEXT,
     attributes TEXT NOT NULL,
-    popularity INTEGER NOT NULL
+    popularity INTEGER NOT NULL,
+    UNIQUE (type, id)
 )
 """
+_ITEM = 0
+"""The number of the items' type."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
-    """One item of the catalogue.
+    """One thing of the catalogue: an item, or another node of the graph.
 
     Attributes:
         item_id: The user's own id.
         title: What to show for it, if known.
         attributes: Any other column of the item table: a string, or a list of strings.
         popularity: Number of training interactions with the item.
+        node_type: What kind of thing it is; an item's is the ``item_type`` of the catalogue.
     """
 
     item_id: str
     title: str | None
     attributes: dict[str, str | list[str]]
     popularity: int
+    node_type: str = "item"
 
 
-def write_catalogue(path: Path, items: Iterable[CatalogueItem]) -> None:
-    """Write the items, in the order given, as rows 0..N-1 of a new catalogue file.
+def write_catalogue(path: Path, items: Iterable[CatalogueItem], *, item_type: str = "item") -> None:
+    """Write the things, in the order given, as rows 0..N-1 of a new catalogue file.
 
-    The same items give the same bytes under one version of the SQLite library (its version number stands
+    The same things give the same bytes under one version of the SQLite library (its version number stands
     in the file). No journal file is left beside it, and nothing at all after a failure.
 
+    Args:
+        path: The file to make.
+        items: All items, then, if there are any, things of other types.
+        item_type: The type of the items.
+
     Raises:
-        ReleaseError: If the file exists, an id comes twice, or a value cannot be stored.
+        ReleaseError: If the file exists, an id comes twice in one type, an item comes after another thing, or a
+            value cannot be stored.
     """
     if os.path.lexists(path):
         raise ReleaseError(f"The catalogue {path} exists already: write it to a new path.")
@@ -69,9 +86,20 @@ def write_catalogue(path: Path, items: Iterable[CatalogueItem]) -> None:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA user_version = {CATALOGUE_VERSION}")
         connection.execute("BEGIN")
-        connection.execute(_CREATE)
+        connection.execute(_CREATE_TYPES)
+        connection.execute(_CREATE_THINGS)
+        types: dict[str, int] = {}
+        _type_number(connection, types, item_type)
+        last = _ITEM
         for row, item in enumerate(items):
-            _insert(connection, row, item)
+            number = _type_number(connection, types, item.node_type)
+            if number == _ITEM and last != _ITEM:
+                raise ReleaseError(
+                    f"The catalogue has {item_type} {item.item_id!r} in row {row}, after things of other types: "
+                    "the items come first."
+                )
+            _insert(connection, row, number, item)
+            last = number
         connection.execute("COMMIT")
     except BaseException:
         connection.close()
@@ -80,26 +108,52 @@ def write_catalogue(path: Path, items: Iterable[CatalogueItem]) -> None:
     connection.close()
 
 
-def _insert(connection: sqlite3.Connection, row: int, item: CatalogueItem) -> None:
+def _type_number(connection: sqlite3.Connection, types: dict[str, int], name: str) -> int:
+    number = types.get(name)
+    if number is None:
+        number = types[name] = len(types)
+        try:
+            connection.execute("INSERT INTO types VALUES (?, ?)", (number, name))
+        except UnicodeEncodeError as error:
+            raise ReleaseError(f"The catalogue cannot store the type {name!r}: {error}.") from error
+    return number
+
+
+def _insert(connection: sqlite3.Connection, row: int, type_number: int, item: CatalogueItem) -> None:
     attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    values = (row, item.item_id, item.title, attributes, item.popularity)
+    values = (row, type_number, item.item_id, item.title, attributes, item.popularity)
     try:
-        connection.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?)", values)
+        connection.execute("INSERT INTO things VALUES (?, ?, ?, ?, ?, ?)", values)
     except sqlite3.IntegrityError as error:
         raise ReleaseError(
-            f"The catalogue has item {item.item_id!r} twice (again in row {row}): ids must be unique."
+            f"The catalogue has {item.node_type} {item.item_id!r} twice (again in row {row}): "
+            "ids must be unique in their type."
         ) from error
     except (UnicodeEncodeError, OverflowError) as error:
-        raise ReleaseError(f"The catalogue cannot store item {item.item_id!r} (row {row}): {error}.") from error
+        raise ReleaseError(
+            f"The catalogue cannot store {item.node_type} {item.item_id!r} (row {row}): {error}."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is held in memory, by row."""
+
+    ids: tuple[str, ...]
+    types: npt.NDArray[np.int32]
+    popularity: npt.NDArray[np.int64]
 
 
 class Catalogue:
-    """A read-only catalogue file: ids and popularity in memory, the rest read on demand.
+    """A read-only catalogue file: ids, types and popularity in memory, the rest read on demand.
 
     Safe to share between threads. After a fork, the child opens its own.
 
     Attributes:
-        ids: Item ids by row, ``[N]``.
+        ids: Ids by row, ``[N]``; the items are rows ``0..num_items-1``.
+        node_types: The types' names, the items' own first (it is there even if there are no items).
+        types: The type of every row as a place in ``node_types``, int32 ``[N]``, not writable.
+        num_items: How many rows are items.
         popularity: Number of training interactions by row, int64 ``[N]``, not writable.
     """
 
@@ -109,10 +163,17 @@ class Catalogue:
         self._lock = threading.Lock()
         # A catalogue is dropped with its release while requests may still hold it: closed with the last one.
         self._finalizer = weakref.finalize(self, connection.close)
-        self.ids, self.popularity = _load(path, connection)
-        self._row_of = {item_id: row for row, item_id in enumerate(self.ids)}
-        if len(self._row_of) != len(self.ids):
-            raise _refusal(path, "an item id comes twice")
+        self.node_types, columns = _load(path, connection)
+        self.ids, self.types, self.popularity = columns.ids, columns.types, columns.popularity
+        self.num_items = int(np.count_nonzero(self.types == _ITEM))
+        if (self.types[: self.num_items] != _ITEM).any():
+            raise _refusal(path, "its items do not come first")
+        self._rows: dict[str, dict[str, int]] = {name: {} for name in self.node_types}
+        by_number = list(self._rows.values())
+        for row, (item_id, number) in enumerate(zip(self.ids, self.types.tolist(), strict=True)):
+            by_number[number][item_id] = row
+        if sum(map(len, by_number)) != len(self.ids):
+            raise _refusal(path, "an id comes twice in one type")
 
     @classmethod
     def open(cls, path: Path) -> "Catalogue":
@@ -139,16 +200,22 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def row(self, item_id: str) -> int | None:
-        """The row of an item, or None if the catalogue does not have it."""
-        return self._row_of.get(item_id)
+    @property
+    def item_type(self) -> str:
+        """The type of the items."""
+        return self.node_types[_ITEM]
 
-    def rows(self, item_ids: Iterable[str]) -> list[int | None]:
-        """The row of each item in the order given, None where the catalogue does not have it."""
-        return [self._row_of.get(item_id) for item_id in item_ids]
+    def row(self, item_id: str, node_type: str | None = None) -> int | None:
+        """The row of a thing, or None if the catalogue does not have it; no type means an item."""
+        return self._rows_of(node_type).get(item_id)
+
+    def rows(self, item_ids: Iterable[str], node_type: str | None = None) -> list[int | None]:
+        """The rows of things of one type in the order given, None where the catalogue does not have it."""
+        row_of = self._rows_of(node_type)
+        return [row_of.get(item_id) for item_id in item_ids]
 
     def items(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[CatalogueItem]:
-        """Read the items of some rows in one query, in the order given; a row may come twice.
+        """Read the things of some rows in one query, in the order given; a row may come twice.
 
         Raises:
             IndexError: If a row is not in 0..N-1.
@@ -157,8 +224,8 @@ class Catalogue:
         wanted = [int(row) for row in rows]
         for row in wanted:
             if not 0 <= row < len(self):
-                raise IndexError(f"row {row} of a catalogue of {len(self)} items")
-        query = "SELECT row, title, attributes FROM items WHERE row IN (SELECT value FROM json_each(?))"
+                raise IndexError(f"row {row} of a catalogue of {len(self)} things")
+        query = "SELECT row, title, attributes FROM things WHERE row IN (SELECT value FROM json_each(?))"
         with self._lock:
             try:
                 found = self._connection.execute(query, (json.dumps(wanted),)).fetchall()
@@ -170,36 +237,59 @@ class Catalogue:
         return [self._item(row, *by_row[row]) for row in wanted]
 
     def close(self) -> None:
-        """Close the file; ids and popularity stay."""
+        """Close the file; ids, types and popularity stay."""
         self._finalizer()
+
+    def _rows_of(self, node_type: str | None) -> dict[str, int]:
+        return self._rows.get(self.item_type if node_type is None else node_type, {})
 
     def _item(self, row: int, title: str | None, attributes: str) -> CatalogueItem:
         try:
             parsed = json.loads(attributes)
         except ValueError as error:
             raise _refusal(self._path, f"the attributes of row {row} are not JSON") from error
-        return CatalogueItem(self.ids[row], title, parsed, int(self.popularity[row]))
+        node_type = self.node_types[self.types[row]]
+        return CatalogueItem(self.ids[row], title, parsed, int(self.popularity[row]), node_type)
 
 
-def _load(path: Path, connection: sqlite3.Connection) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Ids and popularity by row, from one scan of the table."""
+def _load(path: Path, connection: sqlite3.Connection) -> tuple[tuple[str, ...], _Columns]:
+    """The types, and what is held in memory by row, from one scan of the things."""
     ids: list[str] = []
+    types = array("i")
     popularity = array("q")
     try:
         connection.execute("PRAGMA trusted_schema = OFF")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != CATALOGUE_VERSION:
-            raise _refusal(path, f"it has layout {version}, this version of recsvc reads {CATALOGUE_VERSION}")
-        for row, item_id, count in connection.execute("SELECT row, item_id, popularity FROM items ORDER BY row"):
+            raise _refusal(
+                path, f"it has layout {version}, this version of recsvc reads {CATALOGUE_VERSION}; publish again"
+            )
+        names = _load_types(path, connection)
+        for row, number, item_id, count in connection.execute(
+            "SELECT row, type, id, popularity FROM things ORDER BY row"
+        ):
             if row != len(ids) or not isinstance(item_id, str):
                 raise _refusal(path, f"row {len(ids)} is missing or its id is not a text")
+            if number not in range(len(names)):
+                raise _refusal(path, f"row {row} has type {number!r}, which is not in the table of types")
             ids.append(item_id)
+            types.append(number)
             popularity.append(count)
     except (sqlite3.Error, TypeError, OverflowError) as error:
         raise _refusal(path, str(error)) from error
-    counts = np.frombuffer(popularity, dtype=np.int64) if ids else np.zeros(0, dtype=np.int64)
-    counts.flags.writeable = False
-    return tuple(ids), counts
+    columns = _Columns(tuple(ids), np.array(types, dtype=np.int32), np.array(popularity, dtype=np.int64))
+    columns.types.flags.writeable = columns.popularity.flags.writeable = False
+    return names, columns
+
+
+def _load_types(path: Path, connection: sqlite3.Connection) -> tuple[str, ...]:
+    found = connection.execute("SELECT type, name FROM types ORDER BY type").fetchall()
+    names = tuple(name for _, name in found)
+    if not found or [number for number, _ in found] != list(range(len(found))):
+        raise _refusal(path, "its types are not numbered from 0")
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names):
+        raise _refusal(path, "the names of its types are not different texts")
+    return names
 
 
 def _refusal(path: Path, problem: str) -> ReleaseError:

@@ -18,7 +18,7 @@ import recsvc
 from recsvc.errors import ReleaseError
 
 MANIFEST_NAME: Final = "manifest.json"
-MANIFEST_FORMAT: Final = 1
+MANIFEST_FORMAT: Final = 2
 MAX_JSON_BYTES: Final = 16 * 2**20
 """A manifest, or a ``current`` pointer, larger than this is refused unread."""
 
@@ -83,10 +83,15 @@ def _check_finite(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-def _check_format(value: int) -> int:
-    if value != MANIFEST_FORMAT:
-        raise ValueError(f"this version of recsvc reads format {MANIFEST_FORMAT}, not {value}")
-    return value
+def only_format(known: int, advice: str) -> AfterValidator:
+    """A check that lets one format number through; ``advice`` says what to do about any other."""
+
+    def check(value: int) -> int:
+        if value != known:
+            raise ValueError(f"this version of recsvc reads format {known}, not {value}; {advice}")
+        return value
+
+    return AfterValidator(check)
 
 
 def utc_now() -> datetime:
@@ -100,7 +105,7 @@ FileName = Annotated[str, AfterValidator(check_file_name)]
 SpaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 UtcSecond = Annotated[datetime, AfterValidator(_check_whole_utc_second)]
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_finite)]
-Format = Annotated[int, AfterValidator(_check_format)]
+ManifestFormat = Annotated[int, only_format(MANIFEST_FORMAT, "publish again")]
 
 
 class StrictModel(BaseModel):
@@ -116,16 +121,32 @@ class FileEntry(StrictModel):
     size: Annotated[int, Field(ge=0)]  # bytes
 
 
+Triple = tuple[float, float, float]
+_Spread = Annotated[float, Field(gt=0)]
+
+
+class PictureEntry(StrictModel):
+    """How a picture becomes the input of a space's encoder: cut to a square, then ``(rgb / 255 - mean) / std``."""
+
+    size: Annotated[int, Field(ge=1, le=4096)]  # pixels of a side
+    mean: Triple  # red, green, blue, as shares of full light
+    std: tuple[_Spread, _Spread, _Spread]
+
+
 class SpaceEntry(StrictModel):
-    """One space: its vectors, its index and, where it answers sequences, its encoder."""
+    """One space: its vectors, its index and, where it answers sequences or pictures, its encoder.
+
+    The table of a space whose encoder reads sequences holds a ``bias`` beside ``vectors`` and ``catalogue_rows``.
+    """
 
     dim: Annotated[int, Field(ge=1)]
     count: Annotated[int, Field(ge=0)]  # vectors in the table and in the index
-    metric: Literal["cosine"]  # the index holds unit vectors; inner product = cosine
+    metric: Literal["cosine"] = "cosine"  # the index holds unit vectors; inner product = cosine
     table: FileName
     index: FileName
     encoder: FileName | None = None
-    max_history: Annotated[int, Field(ge=1)] | None = None  # newest items that the encoder reads
+    max_history: Annotated[int, Field(ge=1)] | None = None  # newest items that a sequence encoder reads
+    picture: PictureEntry | None = None  # what a picture encoder reads
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
@@ -136,8 +157,9 @@ class SpaceEntry(StrictModel):
         ):
             if name is not None and not name.endswith(suffix):
                 raise ValueError(f"the {role} {name!r} is not a {suffix} file")
-        if (self.encoder is None) != (self.max_history is None):
-            raise ValueError("encoder and max_history come together or not at all")
+        read = [self.max_history is not None, self.picture is not None].count(True)
+        if read != (self.encoder is not None):
+            raise ValueError("an encoder comes with exactly one of max_history and picture, and neither without it")
         return self
 
 
@@ -175,7 +197,7 @@ class ManifestDraft(StrictModel):
 class Manifest(StrictModel):
     """``manifest.json``: what a release holds, where it came from, and the sum of every other file."""
 
-    format: Format
+    format: ManifestFormat
     created: UtcSecond
     recsvc: str  # the version that published it
     data: FreeJson

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from recsvc.errors import ReleaseError
 from recsvc.releases.files import sync_folder, write_synced
-from recsvc.releases.manifest import Format, ReleaseId, Sha256, StrictModel, first_problem, read_bounded
+from recsvc.releases.manifest import ReleaseId, Sha256, StrictModel, first_problem, only_format, read_bounded
 from recsvc.releases.stages import Stage, StageHook
 
 POINTER_NAME: Final = "current"
@@ -32,7 +32,7 @@ class ActiveRelease(StrictModel):
 class Pointer(StrictModel):
     """The content of ``current``. The first release leads: the log and the rollback speak of it."""
 
-    format: Format
+    format: Annotated[int, only_format(_POINTER_FORMAT, "activate a release anew")]
     releases: Annotated[list[ActiveRelease], Field(min_length=1, max_length=16)]
 
     @model_validator(mode="after")

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsvc.answers import Recommender, SpaceInfo
+from recsvc.answers import Recommender
 from recsvc.errors import ReleaseError, RequestError
 from recsvc.releases import Store
 
@@ -115,10 +117,11 @@ def test_nothing_is_left_when_everything_is_excluded(recommender: Recommender, t
         ({"vector": [1.0, float("inf"), 0.0, 0.0]}, "finite"),
         ({"vector": [10**400, 0, 0, 0]}, "list of numbers"),
         ({"vector": ["x", 0, 0, 0]}, "list of numbers"),
-        ({"id": "1193", "space": "graph"}, "no space 'graph'; it has: behaviour"),
+        ({"id": "1193", "space": "video"}, "no space 'video'; it has: behaviour, graph, image"),
         ({"id": "1193", "k": 0}, "at least 1"),
-        ({"ids": "1193"}, "as a list"),
-        ({"id": "1193", "exclude": "1193"}, "as a list"),
+        ({"ids": "1193"}, "ids as a list"),
+        ({"id": "1193", "exclude": "1193"}, "exclude as a list"),
+        ({"id": "1193", "target_types": "film"}, "target_types as a list"),
     ],
 )
 def test_a_question_that_cannot_be_answered_says_why(recommender: Recommender, question, message: str) -> None:
@@ -138,17 +141,67 @@ def test_items_by_id(recommender: Recommender, tiny) -> None:
     for item_id in tiny.ids:
         item = recommender.item(item_id)
         assert item is not None
+        assert item.node_type == "film"
         assert (item.item_id, item.title, item.attributes, item.popularity) == (
             item_id,
             tiny.title(item_id),
             tiny.attributes(item_id),
             tiny.popularity[tiny.ids.index(item_id)],
         )
-    assert recommender.item("nobody") is None
+    for other in ("nobody", "Drama", "Tom Hanks"):  # a genre and an actor are known, and no items
+        assert recommender.item(other) is None
+
+
+def test_what_is_no_item_is_not_recommended_and_not_read(recommender: Recommender) -> None:
+    for history in ([], ["1193"]):
+        answer = recommender.recommend(history, k=1000)
+        assert {item.node_type for item in answer.items} == {"film"}
+    answer = recommender.recommend(["Drama", "Tom Hanks"], exclude=["Noir"])
+    assert (answer.source, answer.unknown) == ("popular", ["Drama", "Tom Hanks", "Noir"])
+
+
+@pytest.mark.parametrize("spaces", [("graph",), ("image",), ("graph", "image")])
+def test_without_a_behaviour_space_nothing_is_recommended(tmp_path, tiny, spaces: tuple[str, ...]) -> None:
+    store = Store(tmp_path / "store")
+    store.activate(replace(tiny, spaces=spaces).publish(store), actor="test", reason="test")
+    recommender = Recommender.from_store(store.path)
+    recommender.warm_up()
+    for history in ([], ["1193"]):
+        with pytest.raises(RequestError, match=f"has no space 'behaviour'; it has: {', '.join(spaces)}"):
+            recommender.recommend(history)
+    with pytest.raises(RequestError, match="has no space 'behaviour'; it has"):
+        recommender.similar(id="1193")
+    for space in spaces:
+        assert len(recommender.similar(space=space, id="1193").items) == 10
+
+
+def test_a_space_other_than_behaviour_answers_no_histories(tmp_path, tiny) -> None:
+    store = Store(tmp_path / "store")
+
+    def fill(folder):
+        draft = replace(tiny, warm_up=[]).fill(folder)
+        return draft.model_copy(update={"spaces": {"behaviour": draft.spaces["graph"]}})
+
+    recommender = Recommender.open(store.path_of(store.publish(fill)), release_id="r")
+    with pytest.raises(RequestError, match="'behaviour' of release r reads no histories"):
+        recommender.recommend(["1193"])
 
 
 def test_spaces(recommender: Recommender, tiny) -> None:
-    assert recommender.spaces() == [SpaceInfo("behaviour", 4, len(tiny.vectors), "cosine", 6)]
+    behaviour, graph, image = recommender.spaces()
+    assert (behaviour.name, behaviour.dim, behaviour.count, behaviour.metric) == (
+        *("behaviour", 4),
+        len(tiny.vectors),
+        "cosine",
+    )
+    assert (behaviour.max_history, behaviour.picture_size) == (6, None)
+    assert behaviour.node_types == {"film": len(tiny.vectors)}
+    films = sum(kind == "film" for kind, _ in tiny.graph.things)
+    assert (graph.name, graph.max_history, graph.picture_size) == ("graph", None, None)
+    assert graph.node_types == {"film": films, "genre": 3, "actor": 4}
+    assert list(graph.node_types) == ["film", "genre", "actor"]
+    assert (image.name, image.dim, image.max_history, image.picture_size) == ("image", 5, None, 8)
+    assert image.node_types == {"film": len(tiny.pictures)}
 
 
 def test_stages_are_observed(store: Store) -> None:

@@ -81,7 +81,8 @@ def run_service():
 @pytest.fixture(scope="session")
 def client(store: Store) -> Iterator[ServiceClient]:
     """The service on the tiny release."""
-    with running(Settings(store=store.path, max_body_bytes=100_000, poll_seconds=0.05)) as client:
+    settings = Settings(store=store.path, max_body_bytes=100_000, max_picture_bytes=200_000, poll_seconds=0.05)
+    with running(settings) as client:
         wait_until_ready(client)
         yield client
 

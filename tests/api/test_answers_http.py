@@ -1,6 +1,7 @@
 """What the routes answer, against brute force over the tiny release."""
 
 import re
+from collections import Counter
 from urllib.parse import quote
 
 import httpx
@@ -43,6 +44,7 @@ def test_every_answer_names_itself_and_is_not_cached(client: httpx.Client, tiny)
         assert response.headers["cache-control"] == "private, no-store"
         assert len(response.json()["items"]) == 10
         for item in response.json()["items"]:
+            assert item["node_type"] == "film"
             assert item["title"] == tiny.title(item["item_id"])
             assert item["attributes"] == tiny.attributes(item["item_id"])
 
@@ -74,10 +76,44 @@ def test_similar_by_id_ids_and_vector_equal_brute_force(client: httpx.Client, ti
         assert answer["unknown"] == unknown
 
 
-def test_similar_to_nothing_known_is_empty_and_says_so(client: httpx.Client) -> None:
-    answer = client.post("/v1/similar", json={"id": "nobody"})
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_similar_in_the_graph_equals_brute_force(client: httpx.Client, tiny, data: st.DataObject) -> None:
+    types = ["film", "genre", "actor"]
+    node_type, asked = data.draw(st.sampled_from(tiny.graph.things))
+    target_types = data.draw(st.none() | st.lists(st.sampled_from(types), min_size=1, max_size=3))
+    k = data.draw(st.integers(1, 100))
+    question = {"space": "graph", "id": asked, "k": k, "node_type": node_type, "target_types": target_types}
+    if node_type == "film" and data.draw(st.booleans()):
+        del question["node_type"]
+    answer = client.post("/v1/similar", json=question).json()
+    query = tiny.graph.vectors[tiny.graph.row_of(asked, node_type)]
+    wanted = [node_type] if target_types is None else target_types
+    expected = tiny.graph.nearest(query, k, [(node_type, asked)], wanted)
+    assert [(item["node_type"], item["item_id"], item["score"]) for item in answer["items"]] == expected
+    assert (answer["space"], answer["unknown"], answer["source"]) == ("graph", [], "model")
+
+
+def test_similar_by_picture_of_the_catalogue(client: httpx.Client, tiny) -> None:
+    unit = tiny.image.unit_vectors()
+    for item_id in list(tiny.pictures)[:5]:
+        answer = client.post("/v1/similar", json={"space": "image", "id": item_id, "k": 50}).json()
+        expected = tiny.image.nearest(unit[tiny.image.row_of(item_id)], 50, [("film", item_id)])
+        assert pairs(answer) == [(found, score) for _, found, score in expected]
+        assert {item["node_type"] for item in answer["items"]} == {"film"}
+
+
+@pytest.mark.parametrize(
+    ("space", "item_id"), [("behaviour", "item-3"), ("graph", "item-4"), ("image", "item-2"), ("graph", "nobody")]
+)
+def test_similar_to_nothing_known_is_empty_and_says_so(client: httpx.Client, space: str, item_id: str) -> None:
+    """An item without a history, a walk or a picture is unknown to that space, as is what is in no space."""
+    answer = client.post("/v1/similar", json={"space": space, "id": item_id})
     assert answer.status_code == 200
-    assert (answer.json()["items"], answer.json()["unknown"]) == ([], ["nobody"])
+    assert (answer.json()["items"], answer.json()["unknown"]) == ([], [item_id])
+    known = client.post("/v1/similar", json={"space": space, "ids": [item_id, "1193"]}).json()
+    alone = client.post("/v1/similar", json={"space": space, "id": "1193"}).json()
+    assert (known["items"], known["unknown"]) == (alone["items"], [item_id])
 
 
 def test_an_item_is_found_whatever_its_id(client: httpx.Client, tiny, release: str) -> None:
@@ -95,7 +131,7 @@ def test_an_item_is_found_whatever_its_id(client: httpx.Client, tiny, release: s
             }
 
 
-@pytest.mark.parametrize("path", ["nobody", "1193/", "/1193", "%00", "%FF", "1193%0A", "v1/items/1193"])
+@pytest.mark.parametrize("path", ["nobody", "Drama", "1193/", "/1193", "%00", "%FF", "1193%0A", "v1/items/1193"])
 def test_an_unknown_item_is_a_problem(client: httpx.Client, is_problem, path: str) -> None:
     is_problem(client.get(f"/v1/items/{path}"), 404, "unknown-item")
 
@@ -107,8 +143,18 @@ def test_an_id_out_of_bounds_is_a_problem(client: httpx.Client, is_problem) -> N
 
 
 def test_spaces(client: httpx.Client, tiny, release: str) -> None:
-    space = {"name": "behaviour", "dim": 4, "count": len(tiny.vectors), "metric": "cosine", "max_history": 6}
-    assert client.get("/v1/spaces").json() == {"release": release, "spaces": [space]}
+    none = {"metric": "cosine", "max_history": None, "pictures": False, "picture_size": None}
+    films = {name: len(space.things) for name, space in (("behaviour", tiny.behaviour), ("image", tiny.image))}
+    nodes = Counter(kind for kind, _ in tiny.graph.things)
+    spaces = [
+        {"name": "behaviour", "dim": 4, "count": films["behaviour"], "node_types": {"film": films["behaviour"]}},
+        {"name": "graph", "dim": 4, "count": len(tiny.graph.things), "node_types": nodes},
+        {"name": "image", "dim": 5, "count": films["image"], "node_types": {"film": films["image"]}},
+    ]
+    behaviour, graph, image = [none | space for space in spaces]
+    behaviour["max_history"] = 6
+    image |= {"pictures": True, "picture_size": 8}
+    assert client.get("/v1/spaces").json() == {"release": release, "spaces": [behaviour, graph, image]}
 
 
 def test_releases(client: httpx.Client, release: str, store) -> None:

@@ -85,6 +85,7 @@ def test_without_a_release_the_service_lives_is_not_ready_and_becomes_so(
             ("GET", "/readyz", None),
             ("POST", "/v1/recommendations", {"history": []}),
             ("POST", "/v1/similar", {"id": "1193"}),
+            ("POST", "/v1/similar/image", None),
             ("GET", "/v1/items/1193", None),
             ("GET", "/v1/spaces", None),
         ]:
@@ -101,7 +102,9 @@ def test_without_a_release_the_service_lives_is_not_ready_and_becomes_so(
 @pytest.mark.parametrize(
     "name",
     ["manifest.json", "catalogue.sqlite", "warmup.json"]
-    + [f"behaviour/{file}" for file in ("items.safetensors", "similar.faiss", "encoder.onnx")],
+    + [f"behaviour/{file}" for file in ("items.safetensors", "similar.faiss", "encoder.onnx")]
+    + [f"graph/{file}" for file in ("items.safetensors", "similar.faiss")]
+    + [f"image/{file}" for file in ("items.safetensors", "similar.faiss", "encoder.onnx")],
 )
 def test_a_damaged_release_is_refused_by_name_once_and_the_old_one_serves(
     support, tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
@@ -148,7 +151,7 @@ def test_a_release_that_cannot_answer_is_refused(
     store = Store(tmp_path / "store")
 
     def spoil(folder: Path) -> None:  # its sums are right: only opening shows it
-        (folder / "warmup.json").write_text("{}")
+        (folder / "warmup.json").write_text("[]")
 
     engine = Engine(store, Metrics(), poll_seconds=1)
     store.activate(tiny.publish(store, tamper=spoil), **BY)

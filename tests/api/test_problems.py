@@ -3,11 +3,15 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from api.settings import Settings
+from recsvc.releases import Store
 
 JSON = {"content-type": "application/json"}
 RECOMMEND, SIMILAR = "/v1/recommendations", "/v1/similar"
@@ -43,6 +47,12 @@ RECOMMEND, SIMILAR = "/v1/recommendations", "/v1/similar"
         (SIMILAR, {"vector": [0.0] * 4097}, ["body", "vector"]),
         (SIMILAR, {"vector": [10**400, 0, 0, 0]}, ["body", "vector", 0]),
         (SIMILAR, {"id": "1193", "space": "x" * 33}, ["body", "space"]),
+        (SIMILAR, {"id": "1193", "node_type": ""}, ["body", "node_type"]),
+        (SIMILAR, {"id": "1193", "node_type": ["film"]}, ["body", "node_type"]),
+        (SIMILAR, {"id": "1193", "target_types": "film"}, ["body", "target_types"]),
+        (SIMILAR, {"id": "1193", "target_types": []}, ["body", "target_types"]),
+        (SIMILAR, {"id": "1193", "target_types": ["film"] * 65}, ["body", "target_types"]),
+        (SIMILAR, {"id": "1193", "target_types": ["x" * 513]}, ["body", "target_types", 0]),
     ],
 )
 def test_a_request_out_of_bounds(client: httpx.Client, is_problem, path: str, body, loc: list) -> None:
@@ -70,7 +80,39 @@ def test_a_vector_that_does_not_fit_the_space(client: httpx.Client, is_problem, 
 
 
 def test_an_unknown_space(client: httpx.Client, is_problem) -> None:
-    is_problem(client.post(SIMILAR, json={"space": "graph", "id": "1193"}), 422, "unknown-space")
+    problem = is_problem(client.post(SIMILAR, json={"space": "video", "id": "1193"}), 422, "unknown-space")
+    assert problem["detail"] == "The spaces of the release: behaviour, graph, image."
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"node_type": "actors"}, "no type 'actors'; the nearest is 'actor'"),
+        ({"target_types": ["film", "gnre"]}, "no type 'gnre'; the nearest is 'genre'"),
+        ({"target_types": ["tag"]}, "holds no vectors of the type 'tag'; it has: film, genre, actor"),
+        ({"space": "image", "target_types": ["actor"]}, "holds no vectors of the type 'actor'; it has: film"),
+    ],
+)
+def test_a_type_that_is_not_there(client: httpx.Client, is_problem, question: dict, words: str) -> None:
+    response = client.post(SIMILAR, json={"space": "graph", "id": "1193", **question})
+    assert words in is_problem(response, 422, "invalid-request")["detail"]
+
+
+@pytest.mark.parametrize("spaces", [("graph",), ("image",), ("graph", "image")])
+def test_next_items_of_a_release_that_learnt_none(
+    tiny, run_service, wait_ready, is_problem, tmp_path, spaces: tuple[str, ...]
+) -> None:
+    store = Store(tmp_path / "store")
+    store.activate(replace(tiny, spaces=spaces).publish(store), actor="test", reason="test")
+    with run_service(Settings(store=store.path, poll_seconds=0.05)) as client:
+        wait_ready(client)
+        for body in ({"history": []}, {"history": ["1193"]}):
+            problem = is_problem(client.post(RECOMMEND, json=body), 422, "unknown-space")
+            assert problem["detail"] == (
+                f"Next items come from the space behaviour. The spaces of the release: {', '.join(spaces)}."
+            )
+        is_problem(client.post(SIMILAR, json={"id": "1193"}), 422, "unknown-space")  # behaviour is asked unless said
+        assert client.post(SIMILAR, json={"id": "1193", "space": spaces[0]}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -186,7 +228,7 @@ ANYTHING = st.recursive(
     max_leaves=10,
 )
 FIELD = st.one_of(ANYTHING, st.lists(TEXTS, max_size=8), st.lists(st.floats(-2, 2), min_size=4, max_size=4))
-FIELDS = ["history", "k", "exclude", "exclude_seen", "space", "id", "ids", "vector", "extra"]
+FIELDS = ["history", "k", "exclude", "exclude_seen", "space", "id", "ids", "vector", "node_type", "target_types", "x"]
 BODIES = st.dictionaries(st.sampled_from(FIELDS), FIELD, max_size=5) | ANYTHING
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api import Settings, load_settings, serve
@@ -139,6 +140,9 @@ def test_a_request_is_one_line_without_ids(store: Store) -> None:
         process.ask("GET", "/v1/items/planted-secret%0Aplanted?planted=planted")
         process.ask("POST", "/planted", {"planted": "planted"})
         process.ask("POST", "/v1/similar", {"planted": "planted"})
+        files = {"image": ("planted.jpg", b"planted"), "planted": ("planted", b"planted")}
+        url = f"http://127.0.0.1:{process.port}/v1/similar/image?planted=planted"
+        assert httpx.post(url, files=files, data={"exclude": "planted"}, trust_env=False).status_code == 422
         process.popen.send_signal(signal.SIGTERM)
         assert process.finish() == 0
     text = "".join(process.lines)
@@ -151,6 +155,7 @@ def test_a_request_is_one_line_without_ids(store: Store) -> None:
         ("GET", "/v1/items/{item_id}", 404),
         ("POST", "unmatched", 404),
         ("POST", "/v1/similar", 422),
+        ("POST", "/v1/similar/image", 422),
     ]
     assert requests[0]["request_id"] == answer["recommendation_id"]
     assert requests[0]["release"] == answer["release"]
@@ -195,13 +200,17 @@ atexit.register(look)
 """
 
 
-def test_the_service_imports_no_torch_no_tables_and_no_pipeline(store: Store) -> None:
+def test_the_service_imports_no_torch_no_tables_and_no_pipeline(store: Store, tiny) -> None:
     code = LOOK + SERVE
     with running(store.path, code, drain_seconds="0") as process:
         process.wait_ready()
         for body in ({"history": ["1193"]}, {"history": []}):
             assert process.ask("POST", "/v1/recommendations", body)[0] == 200
-        assert process.ask("POST", "/v1/similar", {"id": "1193"})[0] == 200
+        for space in ("behaviour", "graph", "image"):
+            assert process.ask("POST", "/v1/similar", {"id": "1193", "space": space})[0] == 200
+        url = f"http://127.0.0.1:{process.port}/v1/similar/image"
+        files = {"image": ("a.png", tiny.pictures["1193"])}
+        assert httpx.post(url, files=files, trust_env=False).status_code == 200
         assert process.ask("GET", "/v1/releases")[0] == 200
         process.popen.send_signal(signal.SIGTERM)
         assert process.finish() == 0
@@ -230,7 +239,7 @@ else:
 import pytest
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=importlib", *sys.argv[1:]]))
 """
-    suites = [str(Path(__file__).with_name(f"test_{n}.py")) for n in ("answers_http", "problems", "engine")]
+    suites = [str(Path(__file__).with_name(f"test_{n}.py")) for n in ("answers_http", "problems", "engine", "uploads")]
     done = subprocess.run(
         [sys.executable, "-c", code, *suites], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )

@@ -1,12 +1,22 @@
 """The commands on a store: recommend, similar, releases."""
 
 import csv
+import hashlib
+import importlib.util
 import json
+import os
 import re
 import shutil
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
+
+from recsvc.answers import Recommender
+from recsvc.releases import Store
 
 NOBODY = "20000101T000000-0123456789ab"
 
@@ -15,6 +25,33 @@ NOBODY = "20000101T000000-0123456789ab"
 def store(ring, tmp_path):
     """A copy of the store, to change."""
     return shutil.copytree(ring.store, tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def support():
+    """Tests are no package, so what they share is loaded by its path, once."""
+    name = "recsvc_tests_tiny_release"
+    if name not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / "tiny_release.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def tiny(support):
+    """A release of three spaces over films, genres and actors, made without training."""
+    return support.tiny_release()
+
+
+@pytest.fixture(scope="session")
+def films(tiny, tmp_path_factory) -> Path:
+    """A store with it."""
+    store = Store(tmp_path_factory.mktemp("films") / "store")
+    store.activate(tiny.publish(store), actor="test", reason="test")
+    return store.path
 
 
 def test_recommend(recsvc, ring):
@@ -85,6 +122,112 @@ def test_similar(recsvc, ring):
     two = recsvc("similar", "item/11", "nobody's", "item/12", "--store", ring.store, "--json").json()
     assert two["unknown"] == ["nobody's"] and len(two["items"]) == 10
     assert not {"item/11", "item/12"} & {item["item_id"] for item in two["items"]}
+
+
+def test_similar_in_a_graph(recsvc, films, tiny):
+    recommender = Recommender.from_store(films)
+    others = ["--target-type", "actor", "--target-type", "genre"]
+    for arguments, question in [
+        (["1193"], {"ids": ["1193"]}),
+        (["1193", *others, "-k", 4], {"ids": ["1193"], "target_types": ["actor", "genre"], "k": 4}),
+        (["1193", "--node-type", "genre"], {"ids": ["1193"], "node_type": "genre"}),
+        (
+            ["Zoë 🎬", "661", "--node-type", "actor", "--target-type", "film", "--exclude", "Tom Hanks"],
+            {"ids": ["Zoë 🎬", "661"], "node_type": "actor", "target_types": ["film"], "exclude": ["Tom Hanks"]},
+        ),
+    ]:
+        printed = recsvc("similar", "--space", "graph", "--store", films, "--json", *arguments).json()
+        assert printed == asdict(recommender.similar(space="graph", **question))
+        assert printed["items"]
+
+
+def test_the_type_is_printed_where_there_are_several(recsvc, films):
+    arguments = ["similar", "1193", "--space", "graph", "--store", films, "-k", 3]
+    both = recsvc(*arguments, "--target-type", "actor", "--target-type", "genre", "-k", 100)
+    kinds = [line.split("  ")[-3] for line in both.out.splitlines()]
+    assert sorted(kinds) == ["actor"] * 4 + ["genre"] * 3
+    place, score, kind, node_id, title = re.split(r" {2,}", both.out.splitlines()[0].strip())
+    assert (place, float(score) <= 1, title) == ("1", True, f"{kind.title()} {node_id}")
+    one = recsvc(*arguments, "--target-type", "genre")
+    assert "genre" not in one.out and "Genre" in one.out and len(one.out.splitlines()) == 3
+
+
+def test_similar_to_a_picture(recsvc, films, tiny, tmp_path):
+    recommender = Recommender.from_store(films)
+    for item_id in list(tiny.pictures)[:3]:
+        (tmp_path / "a picture").write_bytes(tiny.pictures[item_id])
+        arguments = ["similar", "--image", tmp_path / "a picture", "--store", films, "--json", "-k", 5]
+        printed = recsvc(*arguments).json()
+        assert printed == asdict(recommender.similar_image(tiny.pictures[item_id], k=5))
+        assert printed["items"][0]["item_id"] == item_id
+        assert printed["items"][0]["score"] == pytest.approx(1, abs=1e-4)
+        others = recsvc(*arguments, "--exclude", item_id, "--exclude", "nobody").json()
+        assert others["items"][:4] == printed["items"][1:] and others["unknown"] == ["nobody"]
+    plain = recsvc("similar", "--image", tmp_path / "a picture", "--store", films, "-k", 2)
+    assert plain.code == 0 and len(plain.out.splitlines()) == 2 and item_id in plain.out
+
+
+def test_what_is_no_question_about_neighbours(recsvc, films, tiny, support, tmp_path, one_line):
+    def ask(*arguments):
+        return recsvc("similar", "--store", films, *arguments)
+
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(tiny.pictures["1193"])
+    for arguments in ([], ["--space", "graph"], ["1193", "--image", picture]):
+        one_line(ask(*arguments), r"^recsvc: Give either ids or --image FILE\.$")
+    for name, content, words in [
+        ("text.jpg", b"some text", "the picture is not a picture .the bytes are text"),
+        ("empty.png", b"", "the picture is empty"),
+        ("cut.png", tiny.pictures["1193"][:-30], "the picture is damaged"),
+        ("cmyk.jpg", support.encoded(Image.new("CMYK", (9, 9)), "JPEG"), r"the picture is CMYK; save it as RGB\.$"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        one_line(ask("--image", tmp_path / name), rf"--image .*{re.escape(name)}: {words}")
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(2**40)  # a hole: nothing of it is on the disk, and it must not be read whole
+    one_line(ask("--image", tmp_path / "large.png"), r"large\.png: the picture has more than 32 MiB")
+    one_line(ask("--image", tmp_path / "absent.png"), r"absent\.png: cannot be read .No such file")
+    one_line(ask("--image", tmp_path), r"cannot be read .Is a directory")
+    if os.geteuid():
+        picture.chmod(0)
+        one_line(ask("--image", picture), r"picture\.png: cannot be read .Permission denied")
+        picture.chmod(0o600)
+    one_line(ask("--image", picture, "--space", "graph"), r"'graph' of release .* reads no pictures")
+    one_line(ask("--image", picture, "--node-type", "film"), r"--node-type and --target-type go with ids")
+    one_line(ask("--image", picture, "--target-type", "film"), r"--node-type and --target-type go with ids")
+    one_line(ask("1193", "--space", "graph", "--node-type", "actors"), r"no type 'actors'; the nearest is 'actor'")
+    one_line(
+        ask("1193", "--space", "graph", "--target-type", "tag"), r"holds no vectors of the type 'tag'; it has: film"
+    )
+    one_line(ask("1193", "--space", "video"), r"no space 'video'; it has: behaviour, graph, image")
+
+
+def test_a_release_without_behaviour(recsvc, tiny, tmp_path, one_line):
+    store = Store(tmp_path / "store")
+    store.activate(replace(tiny, spaces=("graph",)).publish(store), actor="test", reason="test")
+    one_line(recsvc("recommend", "1193", "--store", store.path), r"no space 'behaviour'; it has: graph")
+    one_line(recsvc("similar", "1193", "--store", store.path), r"no space 'behaviour'; it has: graph")
+    one_line(recsvc("similar", "--image", __file__, "--store", store.path), r"no space 'image'; it has: graph")
+    assert recsvc("similar", "1193", "--space", "graph", "--store", store.path).code == 0
+
+
+def test_a_release_of_the_format_before_says_to_publish_again(recsvc, films, tiny, tmp_path, one_line):
+    """As a store of the version before looks: manifest, id and pointer agree, and the format is 1."""
+    store = Store(shutil.copytree(films, tmp_path / "store"))
+    release = store.current()[0].id
+    manifest = store.path_of(release) / "manifest.json"
+    content = manifest.read_bytes().replace(b'"format": 2', b'"format": 1')
+    manifest.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    old = f"{release.partition('-')[0]}-{digest[:12]}"
+    manifest.parent.rename(manifest.parents[1] / old)
+    pointer = {"format": 1, "releases": [{"id": old, "share": 1.0, "manifest_sha256": digest}]}
+    (store.path / "current").write_text(json.dumps(pointer), "utf-8")
+    for command in (["recommend", "1193"], ["similar", "1193"], ["releases", "verify", old]):
+        one_line(recsvc(*command, "--store", store.path), r"reads format 2, not 1; publish again")
+    assert "publish again" in recsvc("releases", "list", "--store", store.path).out
+    store.activate(tiny.publish(store), actor="test", reason="published again")
+    assert recsvc("recommend", "1193", "--store", store.path).code == 0
 
 
 def test_similar_without_an_answer(recsvc, ring, one_line):

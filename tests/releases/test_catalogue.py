@@ -12,6 +12,7 @@ from recsvc.errors import ReleaseError
 from recsvc.releases import Catalogue, CatalogueItem, write_catalogue
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TYPES = ["film", "item", "actor", "Zoë 🎬"]
 items_strategy = st.lists(
     st.builds(
         CatalogueItem,
@@ -19,10 +20,11 @@ items_strategy = st.lists(
         title=st.none() | text,
         attributes=st.dictionaries(text, text | st.lists(text, max_size=3), max_size=3),
         popularity=st.integers(0, 2**63 - 1),
+        node_type=st.sampled_from(TYPES),
     ),
-    unique_by=lambda item: item.item_id,
+    unique_by=lambda item: (item.node_type, item.item_id),
     max_size=30,
-)
+).map(lambda items: sorted(items, key=lambda item: item.node_type != "film"))
 
 
 def some_items(count: int) -> list[CatalogueItem]:
@@ -44,8 +46,8 @@ def test_what_is_written_is_read_back_and_the_bytes_are_the_same_twice(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         first, second = Path(folder) / "a?b#c%.sqlite", Path(folder) / "again.sqlite"
-        write_catalogue(first, items)
-        write_catalogue(second, (item for item in items))
+        write_catalogue(first, items, item_type="film")
+        write_catalogue(second, (item for item in items), item_type="film")
         assert sorted(path.name for path in Path(folder).iterdir()) == sorted([first.name, second.name])
         assert first.read_bytes() == second.read_bytes()
         catalogue = Catalogue.open(first)
@@ -53,14 +55,50 @@ def test_what_is_written_is_read_back_and_the_bytes_are_the_same_twice(
         assert catalogue.ids == tuple(item.item_id for item in items)
         assert catalogue.popularity.dtype == np.int64
         assert catalogue.popularity.tolist() == [item.popularity for item in items]
+        assert catalogue.item_type == catalogue.node_types[0] == "film"
+        assert set(catalogue.node_types) == {"film"} | {item.node_type for item in items}
+        assert [catalogue.node_types[number] for number in catalogue.types] == [item.node_type for item in items]
+        assert catalogue.num_items == sum(item.node_type == "film" for item in items)
         assert catalogue.items(range(len(items))) == items
         asked = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=8)) if items else []
         assert catalogue.items(asked) == [items[row] for row in asked]
-        assert catalogue.rows([items[row].item_id for row in asked]) == asked
+        assert [catalogue.row(items[row].item_id, items[row].node_type) for row in asked] == asked
+        films = [row for row in asked if items[row].node_type == "film"]
+        assert catalogue.rows([items[row].item_id for row in films]) == films
+        assert [catalogue.row(items[row].item_id) for row in films] == films
         unknown = data.draw(text.filter(lambda item_id: item_id not in catalogue.ids))
-        assert catalogue.row(unknown) is None
-        assert catalogue.rows([unknown]) == [None]
+        for node_type in (None, *TYPES, "no such type", ""):
+            assert catalogue.row(unknown, node_type) is None
+            assert catalogue.rows([unknown], node_type) == [None]
         catalogue.close()
+
+
+def test_one_id_in_two_types_is_two_things(tmp_path: Path) -> None:
+    write_catalogue(
+        tmp_path / "c",
+        [
+            CatalogueItem("7", "Seven", {}, 3, "film"),
+            CatalogueItem("7", None, {}, 0, "actor"),
+            CatalogueItem("Noir", None, {}, 0, "genre"),
+            CatalogueItem("8", "Bogart", {}, 0, "actor"),
+        ],
+        item_type="film",
+    )
+    catalogue = Catalogue.open(tmp_path / "c")
+    assert (len(catalogue), catalogue.num_items, catalogue.node_types) == (4, 1, ("film", "actor", "genre"))
+    assert (catalogue.row("7"), catalogue.row("7", "actor"), catalogue.row("7", "genre")) == (0, 1, None)
+    assert catalogue.rows(["8", "7"], "actor") == [3, 1]
+    assert catalogue.types.tolist() == [0, 1, 2, 1]
+    assert [item.node_type for item in catalogue.items([3, 0])] == ["actor", "film"]
+    with pytest.raises(ValueError, match="read-only"):
+        catalogue.types[0] = 1
+
+
+def test_a_catalogue_without_items_knows_their_type(tmp_path: Path) -> None:
+    write_catalogue(tmp_path / "c", [CatalogueItem("Noir", None, {}, 0, "genre")], item_type="film")
+    catalogue = Catalogue.open(tmp_path / "c")
+    assert (catalogue.item_type, catalogue.num_items, catalogue.row("Noir")) == ("film", 0, None)
+    assert catalogue.row("Noir", "genre") == 0
 
 
 def test_the_order_of_attributes_does_not_change_the_bytes(tmp_path: Path) -> None:
@@ -114,7 +152,12 @@ def test_nothing_is_written_by_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("items", "complaint"),
     [
-        ([CatalogueItem("i", None, {}, 0), CatalogueItem("i", None, {}, 0)], "'i' twice .again in row 1"),
+        ([CatalogueItem("i", None, {}, 0), CatalogueItem("i", None, {}, 0)], "item 'i' twice .again in row 1"),
+        (
+            [CatalogueItem("i", None, {}, 0, "film"), CatalogueItem("j", None, {}, 0, "item")],
+            "item 'j' in row 1, after things of other types",
+        ),
+        ([CatalogueItem("i", None, {}, 0, "\ud800")], "cannot store the type"),
         ([CatalogueItem("\ud800", None, {}, 0)], "cannot store"),
         ([CatalogueItem("i", "\ud800", {}, 0)], "cannot store"),
         ([CatalogueItem("i", None, {"a": "\ud800"}, 0)], "cannot store"),
@@ -141,27 +184,38 @@ def database(path: Path, *statements: str) -> None:
     connection.close()
 
 
-TABLE = "CREATE TABLE items (row INTEGER, item_id, title, attributes, popularity)"
+LAYOUT = [
+    "PRAGMA user_version = 2",
+    "CREATE TABLE types (type, name)",
+    "CREATE TABLE things (row INTEGER, type, id, title, attributes, popularity)",
+]
+ITEM, GENRE = "INSERT INTO types VALUES (0, 'item')", "INSERT INTO types VALUES (1, 'genre')"
+
+
+def things(*rows: str) -> list[str]:
+    return [*LAYOUT, ITEM, GENRE, *(f"INSERT INTO things VALUES ({row})" for row in rows)]
 
 
 @pytest.mark.parametrize(
     ("statements", "complaint"),
     [
-        ([TABLE], "layout 0"),
-        (["PRAGMA user_version = 2", TABLE], "layout 2"),
-        (["PRAGMA user_version = 1"], "no such table"),
-        (["PRAGMA user_version = 1", "CREATE TABLE items (row, item_id)"], "no such column"),
-        (["PRAGMA user_version = 1", TABLE, "INSERT INTO items VALUES (1, 'a', '', '{}', 0)"], "row 0"),
-        (["PRAGMA user_version = 1", TABLE, "INSERT INTO items VALUES (0, x'00', '', '{}', 0)"], "row 0"),
-        (["PRAGMA user_version = 1", TABLE, "INSERT INTO items VALUES (0, 'a', '', '{}', 'x')"], "integer"),
-        (
-            [
-                "PRAGMA user_version = 1",
-                TABLE,
-                "INSERT INTO items VALUES (0, 'a', '', '{}', 0), (1, 'a', '', '{}', 0)",
-            ],
-            "comes twice",
-        ),
+        (LAYOUT[1:], "layout 0"),
+        (["PRAGMA user_version = 1", *LAYOUT[1:]], "layout 1, this version of recsvc reads 2; publish again"),
+        (LAYOUT[:1], "no such table"),
+        ([*LAYOUT[:2], ITEM, "CREATE TABLE things (row, id)"], "no such column"),
+        (LAYOUT, "numbered from 0"),
+        ([*LAYOUT, GENRE], "numbered from 0"),
+        ([*LAYOUT, ITEM, ITEM], "numbered from 0"),
+        ([*LAYOUT, "INSERT INTO types VALUES (0, '')"], "different texts"),
+        ([*LAYOUT, "INSERT INTO types VALUES (0, 'item'), (1, 'item')"], "different texts"),
+        ([*LAYOUT, "INSERT INTO types VALUES (0, 5)"], "different texts"),
+        (things("1, 0, 'a', '', '{}', 0"), "row 0"),
+        (things("0, 0, x'00', '', '{}', 0"), "row 0"),
+        (things("0, 2, 'a', '', '{}', 0"), "row 0 has type 2"),
+        (things("0, 'item', 'a', '', '{}', 0"), "row 0 has type 'item'"),
+        (things("0, 0, 'a', '', '{}', 'x'"), "integer"),
+        (things("0, 0, 'a', '', '{}', 0", "1, 0, 'a', '', '{}', 0"), "comes twice"),
+        (things("0, 1, 'a', '', '{}', 0", "1, 0, 'a', '', '{}', 0"), "items do not come first"),
     ],
 )
 def test_other_databases_are_refused(tmp_path: Path, statements: list[str], complaint: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recsvc.errors import ReleaseError
-from recsvc.releases import FileEntry, Manifest, ManifestDraft, SpaceEntry, read_manifest
+from recsvc.releases import FileEntry, Manifest, ManifestDraft, PictureEntry, SpaceEntry, read_manifest
 from recsvc.releases.manifest import (
     ALLOWED_SUFFIXES,
     MAX_JSON_BYTES,
@@ -20,8 +20,9 @@ from recsvc.releases.manifest import (
 
 SUM = "0" * 64
 ENTRY = FileEntry(sha256=SUM, size=3)
-SPACE = SpaceEntry(dim=4, count=5, metric="cosine", table="b/items.safetensors", index="b/similar.faiss")
-FILES = {"b/items.safetensors": ENTRY, "b/similar.faiss": ENTRY, "notes.md": ENTRY}
+SPACE = SpaceEntry(dim=4, count=5, table="b/items.safetensors", index="b/similar.faiss")
+FILES = {"b/items.safetensors": ENTRY, "b/similar.faiss": ENTRY, "b/e.onnx": ENTRY, "notes.md": ENTRY}
+PICTURE = {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 
 def manifest() -> Manifest:
@@ -30,6 +31,10 @@ def manifest() -> Manifest:
 
 def changed(**changes: object) -> bytes:
     return json.dumps({**json.loads(manifest().to_bytes()), **changes}).encode()
+
+
+def with_space(**changes: object) -> bytes:
+    return changed(spaces={"b": {**SPACE.model_dump(), **changes}})
 
 
 def is_safe(name: str) -> bool:
@@ -107,11 +112,12 @@ def test_bytes_round_trip_and_are_the_same_for_the_same_content() -> None:
     assert again == first
     assert again.to_bytes() == first.to_bytes()
     content = json.loads(first.to_bytes())
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["created"].endswith("Z")
     assert content["spaces"]["behaviour"]["encoder"] is None
+    assert content["spaces"]["behaviour"]["metric"] == "cosine"
     assert first.release_id() == release_id_of(first.created, first.release_id().split("-")[1] + "0" * 52)
-    assert first.size == 9
+    assert first.size == 12
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,8 @@ def test_bytes_round_trip_and_are_the_same_for_the_same_content() -> None:
         (b"\xff\xfe", "Invalid JSON"),
         (b"[" * 100_000, "recursion limit"),
         (b"[]", "valid dictionary|object"),
-        (changed(format=2), "reads format 1, not 2"),
+        (changed(format=1), "reads format 2, not 1; publish again"),
+        (changed(format=3), "reads format 2, not 3"),
         (changed(format=True), "format"),
         (changed(surprise=1), "surprise"),
         (changed(created="2026-11-22T02:45:12+01:00"), "UTC"),
@@ -134,10 +141,17 @@ def test_bytes_round_trip_and_are_the_same_for_the_same_content() -> None:
         (changed(files={"a.json": {"sha256": SUM, "size": 1.0}}, spaces={}), "size"),
         (changed(files={"notes.md": {"sha256": SUM, "size": 1}}), "not among the files"),
         (changed(spaces={"Behaviour!": SPACE.model_dump()}), "Behaviour!"),
-        (changed(spaces={"b": {**SPACE.model_dump(), "metric": "l2"}}), "metric"),
-        (changed(spaces={"b": {**SPACE.model_dump(), "table": "notes.md"}}), ".safetensors"),
-        (changed(spaces={"b": {**SPACE.model_dump(), "max_history": 5}}), "come together"),
-        (changed(spaces={"b": {**SPACE.model_dump(), "dim": 0}}), "dim"),
+        (with_space(metric="l2"), "metric"),
+        (with_space(table="notes.md"), ".safetensors"),
+        (with_space(max_history=5), "exactly one of max_history and picture"),
+        (with_space(picture=PICTURE), "exactly one of max_history and picture"),
+        (with_space(encoder="b/e.onnx"), "exactly one of max_history and picture"),
+        (with_space(encoder="b/e.onnx", max_history=5, picture=PICTURE), "exactly one of max_history and picture"),
+        (with_space(encoder="b/e.onnx", picture={**PICTURE, "size": 0}), "size"),
+        (with_space(encoder="b/e.onnx", picture={**PICTURE, "std": [1, 0, 1]}), "std"),
+        (with_space(encoder="b/e.onnx", picture={**PICTURE, "mean": [0.5]}), "mean"),
+        (with_space(encoder="b/e.onnx", picture={**PICTURE, "crop": 1}), "crop"),
+        (with_space(dim=0), "dim"),
     ],
 )
 def test_what_is_no_manifest_is_refused_in_one_line(content: bytes, complaint: str) -> None:
@@ -147,6 +161,15 @@ def test_what_is_no_manifest_is_refused_in_one_line(content: bytes, complaint: s
     assert message.startswith("the manifest of X is not a manifest: ")
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def test_a_space_that_reads_pictures_says_how() -> None:
+    picture = PictureEntry(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    space = SPACE.model_copy(update={"encoder": "b/e.onnx", "picture": picture})
+    written = ManifestDraft(spaces={"image": space}).with_files(FILES)
+    again = Manifest.parse(written.to_bytes(), where="M")
+    assert again == written
+    assert again.spaces["image"].picture == picture
 
 
 def test_a_draft_refuses_what_json_cannot_hold() -> None:
