@@ -9,16 +9,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import recsvc
 from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
+from recsvc.terminal import print_evaluation, print_facts, print_items, say
 
 if TYPE_CHECKING:
     from recsvc.answers import Recommender
-    from recsvc.answers.types import ScoredItem
 
 app = typer.Typer(
     name="recsvc",
@@ -79,8 +79,8 @@ def check(dataset: Dataset, config: ConfigFile = None, settings: Settings = None
 
     found = read_dataset(dataset, load_config(config, settings or ()).data, decode=True)
     for note in found.notes:
-        _say(f"note: {note}")
-    _print_facts(describe(found))
+        say(f"note: {note}")
+    print_facts(describe(found))
 
 
 @app.command()
@@ -103,7 +103,7 @@ def train(
     given = load_config(config, settings or (), base=base)
     names = [name.strip() for name in only.split(",") if name.strip()]
     pipeline.train(dataset, out, config=given, only=names, resume=resume, reporter=Reporter())
-    _say(f"trained: {out}; next: recsvc evaluate {out}")
+    say(f"trained: {out}; next: recsvc evaluate {out}")
 
 
 @app.command()
@@ -126,7 +126,7 @@ def evaluate(
         except OSError as error:
             raise ConfigError(f"--json {json_file}: cannot be written ({error.strerror})") from None
     for space, result in found.items():
-        _print_evaluation(space, result)
+        print_evaluation(space, result)
 
 
 @app.command()
@@ -168,7 +168,7 @@ def recommend(
 ) -> None:
     """Next items after a history: the service's answer, with no server."""
     answer = _open(store).recommend(history or [], k=k, exclude=exclude or (), exclude_seen=not keep_seen)
-    _print_items(answer.items, answer.unknown, as_json, release=answer.release, source=answer.source)
+    print_items(answer.items, answer.unknown, as_json, release=answer.release, source=answer.source)
 
 
 @app.command()
@@ -213,7 +213,7 @@ def similar(
             )
         except PictureError as error:
             raise RequestError(f"--image {image}: the picture {error}.") from None
-    _print_items(answer.items, answer.unknown, as_json, release=answer.release, space=answer.space)
+    print_items(answer.items, answer.unknown, as_json, release=answer.release, space=answer.space)
 
 
 @releases_app.command("list")
@@ -322,14 +322,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return int(code or 0)
     except RecsvcError as error:
-        _say(f"recsvc: {error}")
+        say(f"recsvc: {error}")
         return 2
     except BrokenPipeError:
         # The reader of our output has gone, for example `| head`; point stdout elsewhere so that exit is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        _say("recsvc: stopped")
+        say("recsvc: stopped")
         return 130
     except Exception as error:
         return _other_error(error)
@@ -338,15 +338,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _other_error(error: Exception) -> int:
     """Usage errors of the argument parser, an interrupted training, or our own fault."""
     if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands alone: its message is its help
-        _say(str(error))
+        say(str(error))
         return 2
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's exceptions
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        _say(f"recsvc: {' '.join(error.format_message().split())}{hint}")
+        say(f"recsvc: {' '.join(error.format_message().split())}{hint}")
         return 2
     if hasattr(error, "signal_number"):  # training.loop.InterruptedTrainingError, without importing torch
-        _say(f"recsvc: {error}; go on with the same command and --resume")
+        say(f"recsvc: {error}; go on with the same command and --resume")
         return 128 + int(error.signal_number)
     raise error
 
@@ -374,43 +374,6 @@ def _actor() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's numeric user has no name
         return f"uid {os.getuid()}"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _print_facts(facts: dict[str, Any]) -> None:
-    width = max(map(len, facts))
-    for label, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) else f"{value:.2%}" if isinstance(value, float) else value
-        print(f"{label:<{width}}  {shown}")
-
-
-def _print_evaluation(space: str, result: dict[str, Any]) -> None:
-    print(f"{space}")
-    for label, value in result["protocol"].items():
-        print(f"  {label}: {value}")
-    columns = {"model": result["model"], **result["baselines"]}
-    width = max(10, *map(len, result["model"]))
-    print(f"  {'':{width}}" + "".join(f"{name:>14}" for name in columns))
-    for metric in result["model"]:
-        cells = (f"{values[metric]:>14.4f}" if metric in values else f"{'':14}" for values in columns.values())
-        print(f"  {metric:{width}}" + "".join(cells).rstrip())
-
-
-def _print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: bool, **facts: str) -> None:
-    if as_json:
-        from dataclasses import asdict
-
-        print(json.dumps({**facts, "items": [asdict(item) for item in items], "unknown": unknown}, ensure_ascii=False))
-        return
-    several_types = len({item.node_type for item in items}) > 1
-    for place, item in enumerate(items, start=1):
-        shown = f"{item.node_type}  {item.item_id}" if several_types else item.item_id
-        print(f"{place:3}  {item.score:9.4f}  {shown}  {item.title or ''}".rstrip())
-    if unknown:
-        _say(f"unknown: {', '.join(unknown)}")
 
 
 if __name__ == "__main__":

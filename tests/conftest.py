@@ -1,11 +1,16 @@
 """Data that several packages' tests use."""
 
 import csv
+import io
 import os
 import random
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -48,6 +53,49 @@ def cycle_dataset(tmp_path_factory):
     return write_cycle(tmp_path_factory.mktemp("cycle") / "dataset")
 
 
+def png(pixels) -> bytes:
+    """The bytes of a PNG of uint8 pixels [H, W, 3]."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def write_trio(folder: Path, *, users: int = 150, items: int = 30) -> Path:
+    """The ring with a graph and pictures: items of one maker stand side by side on it and have one colour.
+
+    The last three items have no picture, the last two (that nobody has touched) no edge either.
+    """
+    write_cycle(folder, users=users, items=items)
+    rng = np.random.default_rng(0)
+    makers = items // 5
+    lines = ["source_type,source_id,relation,target_type,target_id"]
+    for item in range(items):
+        lines.append(f"thing,item/{item},made_by,maker,Maker {item // 5}")
+        lines.append(f"thing,item/{item},of_kind,kind,{'even' if item % 2 == 0 else 'odd'}")
+    (folder / "edges.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    lines = ["node_type,node_id,label,name", "thing,item/0,,", "kind,even,,", "kind,odd,,"]
+    lines += [f"maker,Maker {maker},{'big' if maker % 2 else 'small'},The maker no. {maker}" for maker in range(makers)]
+    (folder / "nodes.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    colours = rng.integers(0, 256, size=(makers, 3))
+    pictures = []
+    for item in range(items - 1):
+        noise = rng.normal(0, 25, size=(24, 20, 3)) + colours[item // 5]
+        pictures.append(png(np.clip(noise, 0, 255).astype(np.uint8)))
+    table = {
+        "item_id": [f"item/{item}" for item in range(items - 1)],
+        "image": pictures,
+        "label": [f"maker {item // 5}" for item in range(items - 1)],
+    }
+    pq.write_table(pa.table(table), folder / "images.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trio_dataset(tmp_path_factory):
+    """A small data set with interactions, a graph and pictures."""
+    return write_trio(tmp_path_factory.mktemp("trio") / "dataset")
+
+
 SMALL = {
     "split.validation_users": 60,
     "sequence.model.dim": 32,
@@ -65,3 +113,24 @@ SMALL = {
 def small_settings():
     """Settings under which the ring is learnt in seconds."""
     return dict(SMALL)
+
+
+TRIO = SMALL | {
+    "sequence.loop.epochs": 2,
+    "sequence.loop.evaluate_every": 2,
+    "graph.skip_gram.dim": 16,
+    "graph.walks.per_node": 20,
+    "graph.walks.length": 20,
+    "image.size": 16,
+    "image.model.width": 4,
+    "image.batch_size": 16,
+    "image.loop.epochs": 2,
+    "runtime.threads": 1,
+    "runtime.keep_memory": False,
+}
+
+
+@pytest.fixture(scope="session")
+def trio_settings():
+    """Settings under which all three spaces of the trio are trained in seconds."""
+    return dict(TRIO)

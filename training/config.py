@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, ValidationError
 from recsvc.data import HistoryConfig, SplitConfig
 from recsvc.errors import ConfigError
 from recsvc.models.sequence.config import BERT4RecConfig
+from training.graph.config import GraphConfig
+from training.image.config import ImageConfig
 from training.sections import LoopConfig, Section
 
 
@@ -62,17 +64,26 @@ class Config(Section):
     data: HistoryConfig = Field(default_factory=HistoryConfig, description="Which events make a history.")
     split: SplitConfig = Field(default_factory=SplitConfig, description="What is held out.")
     sequence: SequenceConfig = Field(default_factory=SequenceConfig, description="The `behaviour` space.")
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="Metrics.")
+    graph: GraphConfig = Field(default_factory=GraphConfig, description="The `graph` space.")
+    image: ImageConfig = Field(default_factory=ImageConfig, description="The `image` space.")
+    evaluation: EvaluationConfig = Field(
+        default_factory=EvaluationConfig, description="Metrics of the `behaviour` space."
+    )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="Threads, device, memory.")
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, base: Config | None = None) -> Config:
     """Read a YAML file and apply ``key.path=value`` overrides (values are YAML too).
+
+    Args:
+        path: the file, or None.
+        overrides: single settings, which win over the file.
+        base: where the settings start from if there is no file; the defaults if None.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown (the nearest one is named), a value does not fit.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Any] = {} if base is None else base.model_dump(mode="json")
     if path is not None:
         tree = _read_yaml(path)
     for override in overrides:
@@ -133,16 +144,18 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
-        text = f"{where}: unknown key {key!r}; the nearest there is {near[0]!r}"
+        text = f"{where}: unknown key {key!r}" + (f"; the nearest there is {near[0]!r}" if near else "")
     else:
         text = f"{where}: {key or 'the whole'}: {first['msg']} (found {first['input']!r})"
     return text + (f"; and {len(others)} more" if others else "")
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section at a path, or none where it lies inside a list."""
     model: type[BaseModel] = Config
     for part in path:
-        inner = model.model_fields[str(part)].annotation
-        assert isinstance(inner, type) and issubclass(inner, BaseModel)
-        model = inner
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
     return list(model.model_fields)

@@ -6,14 +6,10 @@ on one thread a resumed training equals the uninterrupted one bit for bit, whene
 """
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +23,13 @@ from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
 from training.metrics_log import MetricsLog
 from training.progress import Reporter, Work
 from training.sections import LoopConfig
+from training.signals import InterruptedTrainingError, StopRequest
 
 # Training loss is logged as the mean over this many steps.
 _LOG_STEPS = 50
 
 BEST_WEIGHTS = "model.safetensors"
-"""In a task's folder: the weights of the best validation so far."""
+"""In a task's folder: the weights of the best validation so far, or of the last where the last epoch is kept."""
 
 
 class Task(Protocol):
@@ -63,14 +60,6 @@ class Task(Protocol):
         """Metrics on the validation targets, with the model as it stands."""
 
 
-class InterruptedTrainingError(Exception):
-    """Training was asked to stop; its state is saved. ``signal_number`` says by which signal."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"training was interrupted by {signal.Signals(signal_number).name}")
-        self.signal_number = signal_number
-
-
 @dataclass
 class State:
     """Where training stands: everything of a checkpoint but tensors."""
@@ -89,7 +78,10 @@ class State:
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a training ended; the best weights are in ``model.safetensors`` and in the task's model."""
+    """How a training ended; the weights that it keeps are in ``model.safetensors`` and in the task's model.
+
+    ``best`` and ``best_epoch`` are of these weights: with ``keep: last`` of the last epoch.
+    """
 
     best: float
     best_epoch: int
@@ -122,7 +114,7 @@ class Trainer:
         if resume and (found := load_checkpoint(self._checkpoints)):
             self._restore(*found)
         self._metrics = MetricsLog(folder, after_step=self.state.step, lines=self.state.metric_lines)
-        self._signal: int | None = None
+        self._stop = StopRequest()
 
     def run(self) -> FitResult:
         """Train to the end, or until a signal asks to stop.
@@ -133,16 +125,16 @@ class Trainer:
         """
         state, config = self.state, self.config
         started = time.monotonic() - state.seconds
-        with self._watch_signals(), self._reporter.work(f"{self.task.name}: epochs", config.epochs) as work:
+        with self._stop.watch(), self._reporter.work(f"{self.task.name}: epochs", config.epochs) as work:
             saved = time.monotonic()
             while state.epoch < config.epochs and state.stale < config.patience:
                 count = self.task.batch_count(state.epoch)
                 for batch in self.task.batches(state.epoch, state.batch):
                     self._step(batch, count)
                     state.seconds = time.monotonic() - started
-                    if self._signal is not None:
+                    if self._stop.signal_number is not None:
                         self._save()
-                        raise InterruptedTrainingError(self._signal)
+                        raise InterruptedTrainingError(self._stop.signal_number)
                     if time.monotonic() - saved >= config.checkpoint_seconds:
                         self._save()
                         saved = time.monotonic()
@@ -202,7 +194,7 @@ class Trainer:
             values = self.task.validate()
         self.task.model.train()
         metric = values[self.task.metric]
-        if metric > state.best:
+        if self.config.keep == "last" or metric > state.best:
             state.best, state.best_epoch, state.stale = metric, state.epoch, 0
             save_tensors(self.folder / BEST_WEIGHTS, self.task.model.state_dict())
         else:
@@ -234,26 +226,6 @@ class Trainer:
     def _note(self, count: int) -> str:
         mean = self.state.loss_sum / max(1.0, self.state.loss_count)
         return f"(batch {self.state.batch}/{count}, loss {mean:.3f})"
-
-    @contextmanager
-    def _watch_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM finish the step under way; a second one ends the process as usual."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python delivers signals to the main thread alone
-            return
-        before: dict[signal.Signals, Any] = {}
-
-        def remember(number: int, frame: FrameType | None) -> None:
-            self._signal = number
-            signal.signal(number, before[signal.Signals(number)])
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, remember)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -1,21 +1,20 @@
-"""MovieLens-100K as a data set folder: from GroupLens' site, or else out of a Python package that carries it.
+"""MovieLens-100K as a data set folder: ratings, films, and the graph of who made them.
 
-The data may be used for research and not redistributed, so it is fetched on the user's own machine, into a cache.
+Ratings and films come from GroupLens' site, or else out of a Python package that carries them; they may be used for
+research and not redistributed, so they are fetched on the user's own machine, into a cache. ``movielens_graph`` says
+where the graph comes from.
 """
 
 import csv
 import io
-import os
-import shutil
-import subprocess
-import sys
 import urllib.request
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from recsvc.errors import DatasetError
+from training.demo_files import cache_folder, first_line, make_folder, package_file, write_csv
+from training.movielens_graph import film_graph
 from training.progress import Reporter
 
 _SITE = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -34,13 +33,27 @@ class Ratings(NamedTuple):
 
 
 def movielens_100k(folder: Path, reporter: Reporter) -> Path:
-    """Write MovieLens-100K as a data set folder, unless it is there already.
+    """Write MovieLens-100K as a data set folder, or what an existing folder lacks of it.
+
+    ``interactions.csv``, ``items.csv``, and ``nodes.csv`` and ``edges.csv`` whose item type is ``movie``.
 
     Raises:
-        DatasetError: neither source can be reached, or what came is not MovieLens-100K.
+        DatasetError: a source cannot be reached, or what came is not MovieLens-100K.
     """
-    if (folder / "interactions.csv").is_file():
-        return folder
+    if not (folder / "interactions.csv").is_file():
+        _write_ratings(folder, reporter)
+    if not (folder / "edges.csv").is_file():
+        with (folder / "items.csv").open(encoding="utf-8", newline="") as file:
+            graph = film_graph(list(csv.DictReader(file)), reporter)
+        write_csv(folder / "nodes.csv", ("node_type", "node_id", "name"), graph.nodes)
+        # Last, and by rename: its presence says that the graph is whole.
+        write_csv(
+            folder / "edges.csv", ("source_type", "source_id", "relation", "target_type", "target_id"), graph.edges
+        )
+    return folder
+
+
+def _write_ratings(folder: Path, reporter: Reporter) -> None:
     ratings = _from_site(reporter) or _from_package(reporter)
     if ratings is None:
         raise DatasetError(
@@ -50,16 +63,12 @@ def movielens_100k(folder: Path, reporter: Reporter) -> Path:
     if len(ratings.interactions) != _RATINGS or len(ratings.items) != _FILMS:
         raise DatasetError(
             f"what was fetched as MovieLens-100K has {len(ratings.interactions):,} ratings of {len(ratings.items):,} "
-            f"films, not {_RATINGS:,} of {_FILMS:,}; delete {_cache()} and try again"
+            f"films, not {_RATINGS:,} of {_FILMS:,}; delete {cache_folder()} and try again"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{folder}: the folder cannot be made ({error.strerror})") from None
-    _write(folder / "items.csv", ("item_id", "title", "year", "genres"), ratings.items)
-    # Last, and by rename: its presence says that the folder is whole.
-    _write(folder / "interactions.csv", ("user_id", "item_id", "timestamp", "rating"), ratings.interactions)
-    return folder
+    make_folder(folder)
+    write_csv(folder / "items.csv", ("item_id", "title", "year", "genres"), ratings.items)
+    # Last, and by rename: its presence says that both are whole.
+    write_csv(folder / "interactions.csv", ("user_id", "item_id", "timestamp", "rating"), ratings.interactions)
 
 
 def parse_site_archive(content: bytes) -> Ratings:
@@ -97,7 +106,7 @@ def parse_package_files(inter: Path, item: Path) -> Ratings:
 
 
 def _from_site(reporter: Reporter) -> Ratings | None:
-    archive = _cache() / "ml-100k.zip"
+    archive = cache_folder() / "ml-100k.zip"
     try:
         if not archive.is_file():
             with urllib.request.urlopen(_SITE, timeout=_TIMEOUT) as answer:
@@ -108,32 +117,18 @@ def _from_site(reporter: Reporter) -> Ratings | None:
             staging.replace(archive)
         return parse_site_archive(archive.read_bytes())
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        reporter.line(
-            f"MovieLens-100K: GroupLens' site gave none ({_first_line(error)}); trying the package {_PACKAGE}"
-        )
+        reporter.line(f"MovieLens-100K: GroupLens' site gave none ({first_line(error)}); trying the package {_PACKAGE}")
         archive.unlink(missing_ok=True)
         return None
 
 
 def _from_package(reporter: Reporter) -> Ratings | None:
-    """Install the package without its dependencies into the cache and read its example files; none of it is run."""
-    target = _cache() / _PACKAGE
-    example = target / "recbole" / "dataset_example" / "ml-100k"
     try:
-        if not (example / "ml-100k.item").is_file():
-            shutil.rmtree(target, ignore_errors=True)
-            subprocess.run(_install_command(target), check=True, capture_output=True, text=True)
-        return parse_package_files(example / "ml-100k.inter", example / "ml-100k.item")
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        detail = error.stderr if isinstance(error, subprocess.CalledProcessError) else error
-        reporter.line(f"MovieLens-100K: the package {_PACKAGE} gave none ({_first_line(detail)})")
+        items = package_file(_PACKAGE, "recbole/dataset_example/ml-100k/ml-100k.item")
+        return parse_package_files(items.with_name("ml-100k.inter"), items)
+    except (DatasetError, OSError, ValueError) as error:
+        reporter.line(f"MovieLens-100K: the package {_PACKAGE} gave none ({first_line(error)})")
         return None
-
-
-def _install_command(target: Path) -> list[str]:
-    uv = os.environ.get("UV") or shutil.which("uv")
-    installer = [uv, "pip", "install"] if uv else [sys.executable, "-m", "pip", "install"]
-    return [*installer, "--quiet", "--no-deps", "--target", str(target), _PACKAGE]
 
 
 def _title_and_year(text: str) -> tuple[str, str]:
@@ -141,21 +136,3 @@ def _title_and_year(text: str) -> tuple[str, str]:
     title, bracket, rest = text.rpartition(" (")
     year = rest.rstrip(") ")
     return (title.strip(), year) if bracket and year.isdigit() else (text.strip(), "")
-
-
-def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    staging = path.with_name(f".{path.name}.writing")
-    with staging.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    staging.replace(path)
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "recsvc"
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().split("\n")[0]

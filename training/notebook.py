@@ -38,11 +38,11 @@ def fit(
         RecsvcError: with one sentence that says what to mend.
     """
     overrides = [f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in (settings or {}).items()]
-    given = config is not None or bool(overrides)
+    base = Run.open(Path(out)).config if resume and (Path(out) / "run.json").is_file() else None
     run = pipeline.train(
         Path(dataset),
         Path(out),
-        config=load_config(Path(config) if config else None, overrides) if given else None,
+        config=load_config(Path(config) if config else None, overrides, base=base),
         resume=resume,
         reporter=Reporter(quiet=quiet),
     )
@@ -69,8 +69,13 @@ class FittedRun:
         return self.recommender.recommend(history, k=k, **options)
 
     def similar(self, **question: Any) -> SimilarItems:
-        """Look-alikes of an item, several items or a vector; see :meth:`recsvc.answers.Recommender.similar`."""
+        """Neighbours of a thing, several things or a vector; see :meth:`recsvc.answers.Recommender.similar`."""
         return self.recommender.similar(**question)
+
+    def similar_image(self, picture: str | Path | bytes, **question: Any) -> SimilarItems:
+        """Items that look like a picture, a file or its bytes; see :meth:`recsvc.answers.Recommender.similar_image`."""
+        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        return self.recommender.similar_image(content, **question)
 
     def publish(self, store: str | Path, *, activate: bool = False) -> str:
         """Publish the run as a release of a store; returns the release's id."""

@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recsvc.data import read_dataset
+from recsvc.data import Dataset, read_dataset
 from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
 from training.config import Config, load_config
@@ -49,7 +50,8 @@ def train(
         config = Run.open(out).config if unfinished else load_config()
     prepare_process(config.runtime)
     dataset = read_dataset(dataset_path, config.data)
-    spaces = _chosen(dataset_path, {name for name, s in SPACES.items() if s.available(dataset)}, only)
+    available = {name for name, space in SPACES.items() if space.available(dataset, config)}
+    spaces = _chosen(dataset_path, available, only)
     if not unfinished:
         for space in spaces.values():
             space.check(dataset, config)
@@ -57,19 +59,21 @@ def train(
         if unfinished:
             run = Run.open(out)
             run.require_same(dataset, config)
+            # A run may be resumed with further spaces.
+            further = {name: space for name, space in spaces.items() if not run.data(name).is_dir()}
+            for space in further.values():
+                space.check(dataset, config)
+            _prepare(run, further, dataset, reporter)
         else:
-            assert dataset.log is not None
-            run = Run.prepare(out, dataset, dataset.log, config)
-        del dataset
+            fill = partial(_prepare, spaces=spaces, dataset=dataset, reporter=reporter)
+            run = Run.prepare(out, dataset, config, fill)
+            del fill
+        del dataset  # training needs the memory that the tables take
         for name, space in spaces.items():
             if space.trained(run):
                 reporter.line(f"{name}: trained already")
-                continue
-            result = space.train(run, resume=resume, reporter=reporter)
-            reporter.line(
-                f"{name}: best validation metric {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
-                f"{result.steps} steps in {result.seconds:.0f} s"
-            )
+            else:
+                reporter.line(f"{name}: {space.train(run, resume=resume, reporter=reporter)}")
     return run
 
 
@@ -152,6 +156,11 @@ def trained_spaces(run: Run) -> dict[str, Space]:
     return spaces
 
 
+def _prepare(run: Run, spaces: Mapping[str, Space], dataset: Dataset, reporter: Reporter) -> None:
+    for name, space in spaces.items():
+        space.prepare(run.data(name), dataset, run.config, reporter)
+
+
 def _chosen(dataset: Path, available: Collection[str], only: Sequence[str] | Collection[str]) -> dict[str, Space]:
     for name in only:
         if name not in SPACES:
@@ -161,6 +170,7 @@ def _chosen(dataset: Path, available: Collection[str], only: Sequence[str] | Col
     chosen = {name: space for name, space in SPACES.items() if name in (only or available)}
     if not chosen:
         raise DatasetError(
-            f"{dataset}: nothing to train on; bring interactions.csv, interactions.csv.gz or interactions.parquet"
+            f"{dataset}: nothing to train on; bring interactions, edges or images, such as interactions.csv, edges.csv "
+            "or a folder images"
         )
     return chosen

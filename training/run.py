@@ -4,8 +4,8 @@
 
     RUN/run.json         written last: format, data set, fingerprint, environment
         config.yaml      every setting
-        log/             the interaction log, numbered and memory-mappable
-        catalogue.sqlite items with titles and attributes, as the release will carry it
+        data/<space>     what the space learns from, numbered and memory-mappable: log, graph, pixels
+        catalogue.sqlite items and nodes with titles and attributes, as the release will carry them
         <space>/         checkpoints, metrics.jsonl, tensorboard/, model.safetensors
         evaluation.json  written by `recsvc evaluate`
 """
@@ -14,11 +14,10 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,15 +25,16 @@ import torch
 import yaml
 
 import recsvc
-from recsvc.data import Dataset, InteractionLog, Split, make_split
+from recsvc.data import Dataset, InteractionLog
 from recsvc.errors import RunError
-from recsvc.releases import CatalogueItem, folder_lock, write_catalogue
+from recsvc.releases import Catalogue, folder_lock
+from training.catalogue import write_run_catalogue
 from training.config import Config, dump_config, parse_config
 
-_FORMAT = 1
-_PREPARED = ("log", "catalogue.sqlite", "config.yaml", "run.json")
+_FORMAT = 2
+_PREPARED = ("data", "catalogue.sqlite", "config.yaml", "run.json")
 # What a preparation that was killed may leave beside them.
-_STAGING = (".log.saving", ".run.json.writing")
+_STAGING = (".run.json.writing",)
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,22 @@ class Run:
     """The content of ``run.json``."""
 
     @classmethod
-    def prepare(cls, folder: Path, dataset: Dataset, log: InteractionLog, config: Config) -> Self:
+    def prepare(cls, folder: Path, dataset: Dataset, config: Config, fill: Callable[[Self], None]) -> Self:
         """Make a run folder of a data set; ``run.json`` last, so that a folder with it is whole.
+
+        Args:
+            folder: new, empty, or left by a preparation that did not come to its end.
+            dataset: what is learnt from.
+            config: every setting.
+            fill: writes ``data/<space>`` of the spaces that will be trained.
 
         Raises:
             RunError: the folder holds something else.
+            DatasetError: out of ``fill``; the folder then holds nothing of the run.
         """
         check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*_PREPARED, *_STAGING):
-            _remove(folder / name)
-        log.save(folder / "log")
-        _write_catalogue(folder / "catalogue.sqlite", dataset, log, make_split(log, config.split))
-        (folder / "config.yaml").write_text(dump_config(config), "utf-8")
+        _clear(folder)
         facts = {
             "format": _FORMAT,
             "recsvc": recsvc.__version__,
@@ -68,10 +71,19 @@ class Run:
             "fingerprint": dataset.fingerprint,
             "environment": _environment(),
         }
+        run = cls(folder, config, facts)
+        try:
+            write_run_catalogue(folder / "catalogue.sqlite", dataset, config)
+            (folder / "data").mkdir()
+            fill(run)
+        except BaseException:
+            _clear(folder)
+            raise
+        (folder / "config.yaml").write_text(dump_config(config), "utf-8")
         staging = folder / ".run.json.writing"
         staging.write_text(json.dumps(facts, indent=1), "utf-8")
         staging.replace(folder / "run.json")
-        return cls(folder, config, facts)
+        return run
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -98,9 +110,17 @@ class Run:
         """SHA-256 of the data set's files."""
         return str(self.facts["fingerprint"])
 
+    def data(self, space: str) -> Path:
+        """Where the data that a space learns from lies, if the space has been prepared."""
+        return self.folder / "data" / space
+
     def load_log(self) -> InteractionLog:
         """The interaction log, memory-mapped when large."""
-        return InteractionLog.load(self.folder / "log")
+        return InteractionLog.load(self.data("behaviour"))
+
+    def catalogue(self) -> Catalogue:
+        """The things that a release of this run will speak of, opened."""
+        return Catalogue.open(self.folder / "catalogue.sqlite")
 
     def require_same(self, dataset: Dataset, config: Config) -> None:
         """Refuse to resume with other data or settings.
@@ -140,14 +160,19 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: the folder cannot be made, or another process trains in it.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: the run folder cannot be made ({error.strerror})") from None
-    with folder_lock(folder.resolve()) as held:
-        if not held:
-            raise RunError(f"{folder}: another process is training in this run folder; wait for it or stop it")
-        yield
+    try:
+        with folder_lock(folder.resolve()) as held:
+            if not held:
+                raise RunError(f"{folder}: another process is training in this run folder; wait for it or stop it")
+            yield
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def check_new(folder: Path) -> None:
@@ -164,20 +189,6 @@ def check_new(folder: Path) -> None:
         others = sorted({entry.name for entry in folder.iterdir()} - {*_PREPARED, *_STAGING})
         if others:
             raise RunError(f"{folder} is not empty (it holds {others[0]!r}); give a new folder for the run")
-
-
-def _write_catalogue(path: Path, dataset: Dataset, log: InteractionLog, split: Split) -> None:
-    """Catalogue rows are the rows of ``log.item_ids``: listed items first, then those only interactions name."""
-    counts = split.training_counts(log).tolist()
-
-    def items() -> Iterator[CatalogueItem]:
-        for item, popularity in zip(dataset.items, counts, strict=False):
-            yield CatalogueItem(item.item_id, item.title, item.attributes, popularity)
-        listed = len(dataset.items)
-        for item_id, popularity in islice(zip(log.item_ids, counts, strict=True), listed, None):
-            yield CatalogueItem(item_id, None, {}, popularity)
-
-    write_catalogue(path, items())
 
 
 def _environment() -> dict[str, Any]:
@@ -200,8 +211,11 @@ def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -
     return ""
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _clear(folder: Path) -> None:
+    """Delete what a preparation that did not come to its end has left."""
+    for name in (*_PREPARED, *_STAGING):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

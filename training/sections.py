@@ -22,6 +22,9 @@ class LoopConfig(Section):
     clip_norm: float = Field(5.0, gt=0, description="Largest norm of the whole gradient.")
     evaluate_every: int = Field(2, ge=1, description="Epochs between two validations.")
     patience: int = Field(5, ge=1, description="Validations without a better metric before training stops.")
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights to end with: of the best validation, or of the last epoch; patience then waits."
+    )
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="Seconds between two checkpoints; also written at every validation."
     )

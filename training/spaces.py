@@ -1,4 +1,4 @@
-"""The spaces that the pipeline trains. A new one (graph, image, video) joins by one entry in :data:`SPACES`."""
+"""The spaces that the pipeline trains. A new one (video) joins by one entry in :data:`SPACES`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from recsvc.data import Dataset
 from recsvc.releases import SpaceEntry
 from training.config import Config
-from training.loop import FitResult
+from training.graph.space import GraphSpace
+from training.image.space import ImageSpace
 from training.progress import Reporter
 from training.run import Run
 from training.sequence.space import BehaviourSpace
@@ -16,14 +17,21 @@ from training.sequence.space import BehaviourSpace
 class Space(Protocol):
     """What each kind of model does for the pipeline."""
 
-    def available(self, dataset: Dataset) -> bool:
+    @property
+    def name(self) -> str:
+        """The space's name in runs, releases and questions."""
+
+    def available(self, dataset: Dataset, config: Config) -> bool:
         """Whether the data set has the files that this space is trained on."""
 
     def check(self, dataset: Dataset, config: Config) -> None:
         """Refuse, before anything is written, a data set from which this space cannot learn."""
 
-    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> FitResult:
-        """Fit the model into ``run.folder / name``."""
+    def prepare(self, folder: Path, dataset: Dataset, config: Config, reporter: Reporter) -> None:
+        """Write what the space learns from into ``folder``, which appears whole or not at all."""
+
+    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> str:
+        """Fit the model into ``run.folder / name``; says in one line how it ended."""
 
     def trained(self, run: Run) -> bool:
         """Whether the run holds a finished model of this space."""
@@ -38,4 +46,6 @@ class Space(Protocol):
         """Sample questions for ``warmup.json``."""
 
 
-SPACES: Mapping[str, Space] = {"behaviour": BehaviourSpace()}
+_ALL: tuple[Space, ...] = (BehaviourSpace(), GraphSpace(), ImageSpace())
+
+SPACES: Mapping[str, Space] = {space.name: space for space in _ALL}

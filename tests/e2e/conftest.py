@@ -32,6 +32,12 @@ TINY = {
     "sequence.loop.evaluate_every": 2,
     "sequence.loop.warmup_steps": 5,
     "sequence.rows.tokens_per_batch": 400,
+    "graph.skip_gram.dim": 16,
+    "graph.walks.length": 20,
+    "image.size": 16,
+    "image.model.width": 4,
+    "image.batch_size": 16,
+    "image.loop.epochs": 4,
 }
 ITEMS = 40
 # Ids that get lost where text is not handled as text.

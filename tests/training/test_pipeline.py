@@ -183,7 +183,7 @@ def test_a_retrained_run_is_published_anew(cycle_dataset, small_settings, tmp_pa
 
 def test_a_killed_preparation_is_made_anew(tmp_path, cycle_dataset, small_settings):
     run = tmp_path / "run"
-    (run / "log").mkdir(parents=True)
+    (run / "data" / "behaviour").mkdir(parents=True)
     (run / "catalogue.sqlite").write_bytes(b"torn")
     fitted = fit(cycle_dataset, run, settings=small_settings | {"sequence.loop.epochs": 1}, resume=True, quiet=True)
     assert (fitted.run.folder / "run.json").is_file()
@@ -207,13 +207,13 @@ def test_a_folder_without_interactions_has_nothing_to_train(tmp_path):
 
 
 def test_unknown_spaces_are_named(tmp_path, cycle_dataset):
-    with pytest.raises(RunError, match="no such space; there are behaviour"):
+    with pytest.raises(RunError, match="no such space; there are behaviour, graph, image"):
         pipeline.train(cycle_dataset, tmp_path / "run", only=["behavior"])
 
 
 def test_an_unfinished_run_cannot_be_published(tmp_path, cycle_dataset):
     dataset = read_dataset(cycle_dataset)
-    run = Run.prepare(tmp_path / "run", dataset, dataset.log, load_config())
+    run = Run.prepare(tmp_path / "run", dataset, load_config(), lambda run: None)
     with pytest.raises(RunError, match="no space is trained to its end"):
         pipeline.publish(run, Store(tmp_path / "store"))
     assert not (tmp_path / "store").exists()

@@ -1,23 +1,20 @@
 """Export of a trained sequence model: an ONNX encoder, its item table and a FAISS index of look-alikes."""
 
-import logging
-import warnings
 from pathlib import Path
 
-import faiss
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from recsvc.models.sequence.bert4rec import BERT4Rec
 from recsvc.releases import SpaceEntry
+from training.export import write_cosine_index, write_table
+from training.onnx_export import write_encoder
 
 # Largest difference of a query's entries between PyTorch and the exported encoder; float32 rounding stays below.
 TOLERANCE = 1e-4
-_OPSET = 18
 
 
 class _QueryEncoder(nn.Module):
@@ -46,15 +43,9 @@ def export_sequence(model: BERT4Rec, catalogue_rows: NDArray[np.int64], folder: 
     """
     model = model.cpu().eval()
     vectors = model.item_vectors.detach().float().numpy()
-    save_file(
-        {
-            "vectors": np.ascontiguousarray(vectors),
-            "bias": model.bias.detach().float().numpy(),
-            "catalogue_rows": catalogue_rows.astype(np.int32),
-        },
-        folder / "items.safetensors",
-    )
-    _write_cosine_index(vectors, folder / "similar.faiss")
+    bias = model.bias.detach().float().numpy()
+    write_table(vectors, catalogue_rows, folder / "items.safetensors", bias)
+    write_cosine_index(vectors, folder / "similar.faiss")
     _export_encoder(model, folder / "encoder.onnx")
     return SpaceEntry(
         dim=model.config.dim,
@@ -67,32 +58,18 @@ def export_sequence(model: BERT4Rec, catalogue_rows: NDArray[np.int64], folder: 
     )
 
 
-def _write_cosine_index(vectors: NDArray[np.float32], path: Path) -> None:
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(unit)
-    faiss.write_index(index, str(path))
-
-
 def _export_encoder(model: BERT4Rec, path: Path) -> None:
     limit = model.config.max_length - 1
     example = (torch.zeros(2, 2, model.config.dim), torch.ones(2, 2, dtype=torch.bool))
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=limit)
     shapes = {0: batch, 1: length}
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript", "onnx_ir"):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _QueryEncoder(model),
-            example,
-            input_names=["vectors", "mask"],
-            output_names=["query"],
-            dynamic_shapes={"vectors": shapes, "mask": shapes},
-            opset_version=_OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    program.save(str(path), external_data=False)
+    write_encoder(
+        _QueryEncoder(model),
+        {"vectors": example[0], "mask": example[1]},
+        "query",
+        {"vectors": shapes, "mask": shapes},
+        path,
+    )
     _check_parity(model, path)
 
 
@@ -112,19 +89,3 @@ def _check_parity(model: BERT4Rec, path: Path) -> None:
         worst = float(np.abs(found - expected).max())
         if not worst <= TOLERANCE:
             raise RuntimeError(f"the exported encoder differs from the model by {worst:.2g} at length {longest}")
-
-
-class _quiet:  # noqa: N801  (a context manager used like a function)
-    """Hold back the exporter's progress messages."""
-
-    def __init__(self, *names: str) -> None:
-        self._loggers = [logging.getLogger(name) for name in names]
-
-    def __enter__(self) -> None:
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
-            logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
-            logger.setLevel(level)

@@ -11,7 +11,7 @@ from recsvc.metrics.ranking import ranking_metrics
 from recsvc.models.sequence.bert4rec import BERT4Rec
 from recsvc.releases import SpaceEntry
 from training.config import Config
-from training.loop import BEST_WEIGHTS, FitResult, Trainer
+from training.loop import BEST_WEIGHTS, Trainer
 from training.progress import Reporter
 from training.run import Run
 from training.sequence.data import SequenceData, prepare_sequences
@@ -32,7 +32,7 @@ class BehaviourSpace:
 
     name = "behaviour"
 
-    def available(self, dataset: Dataset) -> bool:
+    def available(self, dataset: Dataset, config: Config) -> bool:
         """Whether the data set has interactions."""
         return dataset.log is not None
 
@@ -45,7 +45,12 @@ class BehaviourSpace:
         assert dataset.log is not None
         prepare_sequences(dataset.log, make_split(dataset.log, config.split))
 
-    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> FitResult:
+    def prepare(self, folder: Path, dataset: Dataset, config: Config, reporter: Reporter) -> None:
+        """Save the interaction log."""
+        assert dataset.log is not None
+        dataset.log.save(folder)
+
+    def train(self, run: Run, *, resume: bool, reporter: Reporter) -> str:
         """Fit BERT4Rec; the best weights by validation NDCG@10 end in ``model.safetensors``."""
         config = run.config
         _, data = self._data(run)
@@ -70,7 +75,10 @@ class BehaviourSpace:
                 "seconds": round(result.seconds, 1),
             },
         )
-        return result
+        return (
+            f"best validation {task.metric} {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
+            f"{result.steps} steps in {result.seconds:.0f} s"
+        )
 
     def trained(self, run: Run) -> bool:
         """Whether training has come to its end."""

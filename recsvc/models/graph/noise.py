@@ -1,0 +1,89 @@
+"""The distribution of negatives: P_s(u) ~ count(u)^0.75 over each segment s of the nodes, as alias tables.
+
+A segment is a run of global node rows: every node under the rule `any` (metapath2vec), the nodes of one type under
+`context-type` and `input-type` (metapath2vec++, Dong et al., KDD 2017, section 3.3). Counts are those of the walks, as
+in word2vec; nodes that no walk reaches are never drawn. Alias tables (Walker 1977; Vose 1991) draw in two look-ups.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsvc.models.graph.compiled import compiled
+from recsvc.models.graph.random import below
+
+POWER = 0.75
+_FULL = np.uint32(2**32 - 1)
+
+
+class Noise(NamedTuple):
+    """Alias tables of S segments over V nodes; what the kernels read."""
+
+    segment_of: NDArray[np.int32]
+    """[V] the segment that negatives for a node are drawn from."""
+    offsets: NDArray[np.int64]
+    """[S + 1] segment s holds the rows ``offsets[s]:offsets[s + 1]``."""
+    keep: NDArray[np.uint32]
+    """[V] a row is kept when 32 random bits are below this, else replaced by its alias."""
+    alias: NDArray[np.int32]
+    """[V] global row of the replacement."""
+
+
+def build_noise(counts: NDArray[np.int64], offsets: NDArray[np.int64]) -> Noise:
+    """Make the tables.
+
+    Args:
+        counts: int64 [V], how often each node occurs in the walks.
+        offsets: int64 [S + 1], where each segment begins and ends.
+    """
+    keep = np.zeros(len(counts), np.uint32)
+    alias = np.arange(len(counts), dtype=np.int32)
+    for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        if counts[begin:end].any():
+            _fill(counts[begin:end].astype(np.float64) ** POWER, begin, keep[begin:end], alias[begin:end])
+    segment_of = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    return Noise(segment_of, offsets.astype(np.int64), keep, alias)
+
+
+@compiled()
+def draw_negative(noise, segment, bits):  # type: ignore[no-untyped-def]
+    """A global node row of ``segment`` out of 64 random bits."""
+    begin = noise.offsets[segment]
+    # The place comes from the upper bits, the choice between it and its alias from the lower 32.
+    row = begin + below(bits, noise.offsets[segment + 1] - begin)
+    if np.uint32(bits & np.uint64(0xFFFFFFFF)) < noise.keep[row]:
+        return row
+    return np.int64(noise.alias[row])
+
+
+@compiled()
+def _fill(weights, first, keep, alias):  # type: ignore[no-untyped-def]
+    """Vose's method over one segment; ``first`` is the global row of its first node."""
+    count = len(weights)
+    share = weights * (count / weights.sum())
+    small = np.empty(count, np.int64)
+    large = np.empty(count, np.int64)
+    smalls = larges = 0
+    for row in range(count):
+        if share[row] < 1.0:
+            small[smalls] = row
+            smalls += 1
+        else:
+            large[larges] = row
+            larges += 1
+    while smalls and larges:
+        smalls -= 1
+        poor, rich = small[smalls], large[larges - 1]
+        keep[poor] = np.uint32(share[poor] * _FULL)
+        alias[poor] = first + rich
+        share[rich] -= 1.0 - share[poor]
+        if share[rich] < 1.0:
+            larges -= 1
+            small[smalls] = rich
+            smalls += 1
+    # What rounding leaves over has share 1 but for an error of 2^-50.
+    for left in range(larges):
+        keep[large[left]] = _FULL
+    for left in range(smalls):
+        keep[small[left]] = _FULL

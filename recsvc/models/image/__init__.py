@@ -1,0 +1,1 @@
+"""Image encoders and their self-supervised training: the `image` space."""

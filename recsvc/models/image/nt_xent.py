@@ -1,0 +1,29 @@
+"""NT-Xent, the contrastive loss of SimCLR (Chen et al., ICML 2020, Eq. 1 and Algorithm 1).
+
+``l(i, j) = -log(exp(cos(z_i, z_j) / t) / sum over k != i of exp(cos(z_i, z_k) / t))`` for the two views i, j of a
+picture, k over the other 2N - 1 views of the batch; L is its mean over all 2N views. (The authors' code returns twice
+this L: learning rates tuned on one do not carry over to the other.)
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """The loss L of N pairs of projections, in float32 or wider.
+
+    With all projections equal it is ln(2N - 1), which is also what a collapsed encoder shows.
+
+    Args:
+        first: [N, D], the projections z of one view of each picture.
+        second: [N, D], those of the other view.
+        temperature: t.
+    """
+    N = len(first)
+    z = torch.cat([first, second])
+    z = F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
+    logits = z @ z.T / temperature
+    logits = logits.masked_fill(torch.eye(2 * N, dtype=torch.bool, device=z.device), -torch.inf)
+    partner = torch.arange(2 * N, device=z.device).roll(N)
+    return F.cross_entropy(logits, partner)

@@ -1,0 +1,1 @@
+"""The `image` space: decode, fit, evaluate and export image encoders."""

@@ -1,0 +1,37 @@
+"""Vectors of stored pictures, by a model as it stands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recsvc.models.image.simclr import SimCLR
+from recsvc.pictures import PictureInput, normalise
+
+Float32 = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+_BATCH = 256
+
+
+def encode_pixels(model: SimCLR, pixels: Pixels, spec: PictureInput) -> Float32:
+    """Unit vectors float32 [N, d] of pixels uint8 [N, S, S, 3]; the model must be in evaluation mode."""
+    assert not model.training
+    device = next(model.parameters()).device
+    vectors = [np.empty((0, model.dim), np.float32)]
+    with torch.inference_mode(), unchanged(model):
+        for start in range(0, len(pixels), _BATCH):
+            batch = torch.from_numpy(normalise(np.asarray(pixels[start : start + _BATCH]), spec)).to(device)
+            vectors.append(model.features(batch).cpu().numpy())
+    return np.concatenate(vectors)
+
+
+@contextmanager
+def unchanged(model: torch.nn.Module) -> Iterator[None]:
+    """Assert that no parameter and no buffer changes meanwhile, not even in the last bit."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    yield
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), f"looking at pictures changed {name}"
