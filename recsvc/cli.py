@@ -345,7 +345,7 @@ def _other_error(error: Exception) -> int:
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
         say(f"recsvc: {' '.join(error.format_message().split())}{hint}")
         return 2
-    if hasattr(error, "signal_number"):  # training.loop.InterruptedTrainingError, without importing torch
+    if hasattr(error, "signal_number"):  # training.signals.InterruptedTrainingError, without importing it
         say(f"recsvc: {error}; go on with the same command and --resume")
         return 128 + int(error.signal_number)
     raise error

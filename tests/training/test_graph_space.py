@@ -174,6 +174,17 @@ def test_a_release_has_every_node_with_a_vector_but_no_user(trio, tmp_path):
     assert GraphSpace().warmup(trio) == {}
 
 
+def test_a_node_that_no_walk_reaches_gets_no_vector(run, tmp_path):
+    folder = tmp_path / "graph"
+    folder.mkdir()
+    entry = GraphSpace().export(run, folder)
+    catalogue, rows = run.catalogue(), set(load_file(folder / "items.safetensors")["catalogue_rows"].tolist())
+    assert entry.count == len(rows) == 36 + 30 + 90
+    for node_type, node in (("writer", "nobody"), ("word", "unsaid"), ("island", "i")):
+        assert catalogue.row(node, node_type) not in {None, *rows}
+    assert catalogue.row("g0/0", "writer") in rows
+
+
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
@@ -189,6 +200,22 @@ def test_what_cannot_be_walked_is_refused_before_anything_is_written(groups, tmp
     with pytest.raises(error, match=message):
         pipeline.train(groups, out, config=load_config(overrides=[*SMALL, setting]))
     assert not out.exists()
+
+
+def test_what_training_shows_as_well_is_not_asked_about(tmp_path):
+    """Of three last events, one repeats an earlier one and one is of an item that nothing trains."""
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    events = ["u,a", "u,b", "u,c", "u,d", "u,a", "v,a", "v,b", "v,c", "v,new", "w,a", "w,b", "w,d", "w,c"]
+    (dataset / "interactions.csv").write_text("user_id,item_id\n" + "\n".join(events) + "\n", "utf-8")
+    edges = ["item,a,of,kind,k", "item,b,of,kind,k", "item,c,of,kind,k", "item,d,of,kind,l"]
+    header = "source_type,source_id,relation,target_type,target_id\n"
+    (dataset / "edges.csv").write_text(header + "\n".join(edges) + "\n", "utf-8")
+    config = load_config(overrides=["split.validation_users=1"])
+    prepare_graph(tmp_path / "graph", read_dataset(dataset), config)
+    graph, held_out = HeteroGraph.load(tmp_path / "graph"), load_held_out(tmp_path / "graph")
+    users, items = graph.nodes["user"].ids, graph.nodes["item"].ids
+    assert [(users.id_of(user), items.id_of(item)) for user, item in held_out.tolist()] == [("w", "c")]
 
 
 def test_the_data_appear_whole_or_not_at_all(trio_dataset, tmp_path, monkeypatch):

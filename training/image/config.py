@@ -28,7 +28,7 @@ class ImageConfig(Section):
         None, ge=16, le=512, description="Side of the encoder's input in pixels; chosen from the pictures when empty."
     )
     views: ViewConfig = Field(default_factory=ViewConfig, description="Random views.")
-    temperature: float = Field(0.2, gt=0, description="Temperature of the NT-Xent loss.")
+    temperature: float = Field(0.1, gt=0, description="Temperature of the NT-Xent loss.")
     batch_size: int = Field(
         128, ge=2, description="Pictures in a batch, about, each in two views; small batches learn in fewer passes."
     )

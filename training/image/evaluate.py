@@ -60,10 +60,10 @@ def evaluate_pictures(
         assert cache.labels is not None
         _, labels = np.unique([label or "" for label in cache.labels], return_inverse=True)
         protocol = {
-            "task": f"label of a picture from the {config.neighbours} nearest, each weighed exp(cosine / "
-            f"{_TEMPERATURE}), and pictures of the same label first",
+            "knn": f"the label for which the {config.neighbours} nearest vote, each with exp(cosine / {_TEMPERATURE})",
+            "precision, map": "the whole gallery ranked by cosine; pictures of the same label are right",
             "queries": f"{len(queries)} pictures, {origin}",
-            "gallery": f"{len(gallery)} other pictures",
+            "gallery": f"{len(gallery)} pictures, {'the rest' if cache.splits is None else 'those of the split train'}",
             "labels": len(np.unique(labels[gallery])),
         }
         return protocol, {

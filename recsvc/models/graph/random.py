@@ -70,4 +70,5 @@ def permuted(index, count, state):  # type: ignore[no-untyped-def]
 
 def block_state(seed: int, block: int) -> np.uint64:
     """The state that the negatives of a block of walks are drawn from."""
-    return np.uint64(key(key(np.uint64(seed), NEGATIVES), np.uint64(block)))
+    # What a kernel returns to Python is an int, and numba takes an int for int64: wrap before it goes back in.
+    return np.uint64(key(np.uint64(key(np.uint64(seed), NEGATIVES)), np.uint64(block)))
