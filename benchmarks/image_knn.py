@@ -12,13 +12,12 @@ import argparse
 import os
 import platform
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-import torchvision
 
 from training import pipeline
 from training.config import Config, load_config
@@ -43,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     print(
-        f"torch {torch.__version__}, torchvision {torchvision.__version__}, Python {platform.python_version()}, "
+        f"torch {version('torch')}, torchvision {version('torchvision')}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores; seeds {', '.join(map(str, arguments.seeds))}\n"
     )
     columns = [f"{method} kNN@{k}" for k in _NEIGHBOURS for method in _METHODS]

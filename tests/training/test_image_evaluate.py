@@ -34,7 +34,7 @@ def test_by_label_with_a_split():
     assert set(queries) == {row for row in range(0, 60, 5) if row != 5}
     assert set(gallery) == {row for row in range(60) if row % 5 > 1}
     protocol, found = evaluate_pictures(methods(cache), cache, CONFIG)
-    assert protocol["labels"] == 3 and "11 pictures" in protocol["queries"] and "36 other" in protocol["gallery"]
+    assert protocol["labels"] == 3 and "11 pictures" in protocol["queries"] and "36 pictures" in protocol["gallery"]
     assert set(found) == {"model", "untrained", "pixels"}
     for values in found.values():
         assert set(values) == {"knn@3", "precision@10", "map"}

@@ -14,8 +14,8 @@ from recsvc.models.image import backbones
 from recsvc.models.image.config import EncoderConfig
 from recsvc.models.image.simclr import SimCLR
 from recsvc.pictures import PictureInput, decode_picture, fit_square, preprocess
-from training.image import export as export_module
 from training.image.encode import encode_pixels
+from training.image.export import _check_parity as check_parity
 from training.image.export import export_pictures
 from training.image.offline import offline_look_alikes
 
@@ -50,7 +50,10 @@ def test_exported_vectors_are_the_models(tmp_path, backbone, monkeypatch):
     rows = np.arange(70, dtype=np.int32)[::-1]
     folder = tmp_path / "image"
     folder.mkdir()
+    before = {name: tensor.clone() for name, tensor in model.train().state_dict().items()}
     entry = export_pictures(model, SPEC, pixels, rows, folder)
+    assert model.training  # the model is left as it is
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.eval().state_dict().items())
     assert (entry.dim, entry.count, entry.max_history) == (model.dim, 70, None)
     assert (entry.picture.size, entry.picture.mean, entry.picture.std) == (32, SPEC.mean, SPEC.std)
     assert {file.name for file in folder.iterdir()} == {"encoder.onnx", "items.safetensors", "similar.faiss"}
@@ -78,20 +81,7 @@ def test_exported_vectors_are_the_models(tmp_path, backbone, monkeypatch):
         assert [answer for answer, _ in answers] == found[0].tolist()
         np.testing.assert_allclose([score for _, score in answers], scores[0], atol=1e-5)
 
-
-def test_a_wrong_encoder_is_noticed(tmp_path, monkeypatch):
-    model = make_model("resnet9")
-    pixels = np.stack([fit_square(decode_picture(content), 32) for content in encoded(4)])
-    monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
-    (tmp_path / "image").mkdir()
+    torch.manual_seed(2)
+    other = SimCLR(EncoderConfig(backbone=backbone, width=8), 32).eval()
     with pytest.raises(RuntimeError, match="differs from the model by"):
-        export_pictures(model, SPEC, pixels, np.arange(4), tmp_path / "image")
-
-
-def test_exporting_leaves_the_model_as_it_is(tmp_path):
-    model = make_model("resnet9").train()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    pixels = np.stack([fit_square(decode_picture(content), 32) for content in encoded(4)])
-    (tmp_path / "image").mkdir()
-    export_pictures(model, SPEC, pixels, np.arange(4), tmp_path / "image")
-    assert model.training and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+        check_parity(other, session, pixels, SPEC)

@@ -8,7 +8,7 @@ import pytest
 from training import pipeline
 from training.config import load_config
 
-SETTINGS = ("image.loop.epochs=4", "image.batch_size=64", "runtime.threads=1", "runtime.keep_memory=False")
+SETTINGS = ("image.loop.epochs=3", "image.batch_size=64", "runtime.threads=1", "runtime.keep_memory=False")
 
 
 @pytest.mark.real_data

@@ -138,7 +138,7 @@ def _small_pixels(pixels: Pixels, spec: PictureInput) -> Float32:
     mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
     vectors = []
     for start in range(0, len(pixels), 1024):
-        rgb = torch.from_numpy(np.asarray(pixels[start : start + 1024])).permute(0, 3, 1, 2).float() / 255 - mean
+        rgb = torch.from_numpy(np.array(pixels[start : start + 1024])).permute(0, 3, 1, 2).float() / 255 - mean
         vectors.append(F.adaptive_avg_pool2d(rgb, _PIXEL_SIDE).flatten(1).numpy())
     return np.concatenate(vectors)
 
