@@ -22,7 +22,7 @@ _FILM_SETTINGS = (
     "split.validation_users=943",
     "sequence.model.dropout=0.2",
     "sequence.rows.tokens_per_batch=800",
-    "sequence.loop.epochs=25",
+    "sequence.loop.epochs=50",
     "sequence.loop.evaluate_every=5",
 )
 _PICTURE_SETTINGS: tuple[str, ...] = ()
