@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recsvc.data.staging import sync
 from recsvc.errors import RunError
 
 _NAME = re.compile(r"step-(\d{10})")
@@ -36,13 +36,13 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     digest = _sha256(staging / _TENSORS)
     (staging / _STATE).write_text(json.dumps({"tensors_sha256": digest, **state}), "utf-8")
     for file in staging.iterdir():
-        _sync(file)
-    _sync(staging)
+        sync(file)
+    sync(staging)
     final = folder / f"step-{step:010d}"
     if final.exists():
         shutil.rmtree(final)
     staging.rename(final)
-    _sync(folder)
+    sync(folder)
     for old in _checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
 
@@ -70,7 +70,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file atomically."""
     staging = path.with_name(f".{path.name}.writing")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, staging)
-    _sync(staging)
+    sync(staging)
     staging.replace(path)
 
 
@@ -83,11 +83,3 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

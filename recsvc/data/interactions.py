@@ -5,8 +5,6 @@ other, each user's in time order, and ``offsets`` says where a user begins. Larg
 """
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.data.ids import IdIndex, Scalar, load_array
+from recsvc.data.staging import whole_folder
 from recsvc.errors import DatasetError
 
 FORMAT = 1
@@ -93,19 +92,8 @@ class InteractionLog:
         folder = Path(folder)
         if folder.exists():
             raise DatasetError(f"{folder} is there already; remove it or save the log elsewhere.")
-        staging = folder.with_name(f".{folder.name}.saving")
-        if staging.exists():  # left by a process that was killed while saving
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-        try:
+        with whole_folder(folder) as staging:
             self._write(staging)
-            for path in [*staging.iterdir(), staging]:
-                _fsync(path)
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        _fsync(folder.parent)
 
     def _write(self, folder: Path) -> None:
         for name in ("items", "offsets", "timestamps", "weights"):
@@ -171,11 +159,3 @@ def _read_facts(folder: Path) -> dict[str, int]:
     if not isinstance(facts, dict) or set(facts) != keys or facts["format"] != FORMAT:
         raise DatasetError(f"{path} is not of format {FORMAT}: save the log again with this version.")
     return facts
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,8 +10,6 @@ Training cuts its crops out of the same pixels: keeping larger ones for it was t
 """
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.data import IdIndex, ImageTable, Problems
+from recsvc.data.staging import whole_folder
 from recsvc.errors import DatasetError, PictureError
 from recsvc.pictures import PictureInput, decode_picture, fit_square
 from training.progress import Reporter
@@ -65,19 +64,8 @@ class PictureCache:
         Raises:
             DatasetError: pictures are damaged; the first twenty are named.
         """
-        staging = folder.with_name(f".{folder.name}.saving")
-        if staging.exists():  # left by a process that was killed while saving
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-        try:
+        with whole_folder(folder) as staging:
             _fill(staging, images, size or choose_size(images), reporter)
-            for path in [*staging.iterdir(), staging]:
-                _sync(path)
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        _sync(folder.parent)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -129,14 +117,6 @@ def _fill(folder: Path, images: ImageTable, size: int, reporter: Reporter) -> No
 
 def _listed(texts: Sequence[str | None] | None) -> list[str | None] | None:
     return None if texts is None else list(texts)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_splits(images: ImageTable) -> None:

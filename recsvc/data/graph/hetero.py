@@ -6,8 +6,6 @@ further, so that one table of vectors holds all types and the type of a row is a
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,6 +18,7 @@ import numpy.typing as npt
 from recsvc.data.graph.tables import NodeTable, RelationKey
 from recsvc.data.ids import IdIndex, load_array
 from recsvc.data.interactions import MEMORY_MAP_BYTES
+from recsvc.data.staging import whole_folder
 from recsvc.errors import DatasetError
 
 FORMAT = 1
@@ -186,19 +185,8 @@ class HeteroGraph:
         folder = Path(folder)
         if folder.exists():
             raise DatasetError(f"{folder} is there already; remove it or save the graph elsewhere.")
-        staging = folder.with_name(f".{folder.name}.saving")
-        if staging.exists():  # left by a process that was killed while saving
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-        try:
+        with whole_folder(folder) as staging:
             self._write(staging)
-            for path in [*staging.iterdir(), staging]:
-                _fsync(path)
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        _fsync(folder.parent)
 
     def _write(self, folder: Path) -> None:
         # Files are numbered: the names of types and relations may hold what a file name may not.
@@ -332,11 +320,3 @@ def _load_texts(path: Path) -> tuple[str | None, ...]:
     utf8 = load_array(path.with_name(f"{path.name}.utf8.npy"), np.uint8, memory_map=False).tobytes()
     offsets = load_array(path.with_name(f"{path.name}.offsets.npy"), np.int64, memory_map=False).tolist()
     return tuple(utf8[start:end].decode("utf-8") or None for start, end in pairwise(offsets))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
