@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recsvc
+from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
 from recsvc.terminal import print_evaluation, print_facts, print_items, say
 
@@ -28,27 +29,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-releases_app = typer.Typer(help="Look after the releases of a store.", no_args_is_help=True, rich_markup_mode=None)
 config_app = typer.Typer(help="Show the configuration and its schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", help="Folder of releases.", envvar="RECSVC_STORE", show_default=False)
-]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as sequence.model.dim=128; may be repeated.", show_default=False),
 ]
-ReleaseId = Annotated[str, typer.Argument(help="Release id.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", help="How many items to return.", min=1)]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one [default: 8000].")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the log of promotions.")]
 
 
 @app.command()
@@ -216,67 +211,6 @@ def similar(
     print_items(answer.items, answer.unknown, as_json, release=answer.release, space=answer.space)
 
 
-@releases_app.command("list")
-def releases_list(store: StoreFolder) -> None:
-    """List the releases, newest first."""
-    from recsvc.releases import Store
-
-    for info in Store(store).list():
-        state = ", ".join(["active"] * info.active + ([f"damaged: {info.damage}"] if info.damage else []))
-        print(f"{info.id}  {info.created:%Y-%m-%d %H:%M:%S}  {info.size / 1e6:8.1f} MB  {state}".rstrip())
-
-
-@releases_app.command("show")
-def releases_show(release: ReleaseId, store: StoreFolder) -> None:
-    """Print the manifest of a release."""
-    from recsvc.releases import Store
-
-    print(Store(store).verify(release).to_bytes().decode(), end="")
-
-
-@releases_app.command("verify")
-def releases_verify(
-    store: StoreFolder,
-    release: Annotated[str | None, typer.Argument(help="Release id; all releases when empty.")] = None,
-) -> None:
-    """Check every byte of a release."""
-    from recsvc.releases import Store
-
-    opened = Store(store)
-    for release_id in [release] if release else [info.id for info in opened.list()]:
-        files = opened.verify(release_id).files
-        print(f"{release_id}: {len(files)} files as published")
-
-
-@releases_app.command("activate")
-def releases_activate(release: ReleaseId, store: StoreFolder, reason: Reason = "asked for") -> None:
-    """Verify a release and let it take traffic."""
-    from recsvc.releases import Store
-
-    Store(store).activate(release, actor=_actor(), reason=reason)
-    print(release)
-
-
-@releases_app.command("rollback")
-def releases_rollback(store: StoreFolder, reason: Reason = "asked for") -> None:
-    """Go back to the release that was active before."""
-    from recsvc.releases import Store
-
-    print(Store(store).rollback(actor=_actor(), reason=reason))
-
-
-@releases_app.command("gc")
-def releases_gc(
-    store: StoreFolder,
-    keep: Annotated[int, typer.Option("--keep", help="Newest releases to keep.", min=0)] = 5,
-) -> None:
-    """Delete old releases; the active one and the one before it always stay."""
-    from recsvc.releases import Store
-
-    for release_id in Store(store).gc(keep):
-        print(release_id)
-
-
 @config_app.command("show")
 def config_show(config: ConfigFile = None, settings: Settings = None) -> None:
     """Print every setting as YAML, defaults included."""
@@ -365,15 +299,6 @@ def _read_picture(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)  # enough to be refused
     except OSError as error:
         raise RequestError(f"--image {path}: cannot be read ({error.strerror}).") from None
-
-
-def _actor() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's numeric user has no name
-        return f"uid {os.getuid()}"
 
 
 if __name__ == "__main__":

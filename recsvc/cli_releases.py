@@ -1,0 +1,85 @@
+"""The commands that look after a store: list, show, verify, activate, roll back, delete."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+releases_app = typer.Typer(help="Look after the releases of a store.", no_args_is_help=True, rich_markup_mode=None)
+
+StoreFolder = Annotated[
+    Path, typer.Option("--store", help="Folder of releases.", envvar="RECSVC_STORE", show_default=False)
+]
+ReleaseId = Annotated[str, typer.Argument(help="Release id.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the log of promotions.")]
+
+
+@releases_app.command("list")
+def releases_list(store: StoreFolder) -> None:
+    """List the releases, newest first."""
+    from recsvc.releases import Store
+
+    for info in Store(store).list():
+        state = ", ".join(["active"] * info.active + ([f"damaged: {info.damage}"] if info.damage else []))
+        print(f"{info.id}  {info.created:%Y-%m-%d %H:%M:%S}  {info.size / 1e6:8.1f} MB  {state}".rstrip())
+
+
+@releases_app.command("show")
+def releases_show(release: ReleaseId, store: StoreFolder) -> None:
+    """Print the manifest of a release."""
+    from recsvc.releases import Store
+
+    print(Store(store).verify(release).to_bytes().decode(), end="")
+
+
+@releases_app.command("verify")
+def releases_verify(
+    store: StoreFolder,
+    release: Annotated[str | None, typer.Argument(help="Release id; all releases when empty.")] = None,
+) -> None:
+    """Check every byte of a release."""
+    from recsvc.releases import Store
+
+    opened = Store(store)
+    for release_id in [release] if release else [info.id for info in opened.list()]:
+        files = opened.verify(release_id).files
+        print(f"{release_id}: {len(files)} files as published")
+
+
+@releases_app.command("activate")
+def releases_activate(release: ReleaseId, store: StoreFolder, reason: Reason = "asked for") -> None:
+    """Verify a release and let it take traffic."""
+    from recsvc.releases import Store
+
+    Store(store).activate(release, actor=_actor(), reason=reason)
+    print(release)
+
+
+@releases_app.command("rollback")
+def releases_rollback(store: StoreFolder, reason: Reason = "asked for") -> None:
+    """Go back to the release that was active before."""
+    from recsvc.releases import Store
+
+    print(Store(store).rollback(actor=_actor(), reason=reason))
+
+
+@releases_app.command("gc")
+def releases_gc(
+    store: StoreFolder,
+    keep: Annotated[int, typer.Option("--keep", help="Newest releases to keep.", min=0)] = 5,
+) -> None:
+    """Delete old releases; the active one and the one before it always stay."""
+    from recsvc.releases import Store
+
+    for release_id in Store(store).gc(keep):
+        print(release_id)
+
+
+def _actor() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's numeric user has no name
+        return f"uid {os.getuid()}"
