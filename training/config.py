@@ -3,49 +3,20 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from recsvc.data import HistoryConfig, SplitConfig
 from recsvc.errors import ConfigError
-from recsvc.models.sequence.config import BERT4RecConfig
 from training.graph.config import GraphConfig
 from training.image.config import ImageConfig
-from training.sections import LoopConfig, Section
+from training.sections import Section
+from training.sequence.config import EvaluationConfig, SequenceConfig
 
 
-class SequenceTraining(Section):
-    """How interaction sequences become training rows."""
-
-    tokens_per_batch: int = Field(
-        1600, ge=2, description="Real tokens in a batch, about; small batches converge in fewer passes."
-    )
-    mask_share: float = Field(0.2, gt=0, lt=1, description="Share of a row's items hidden (rho of the Cloze task).")
-    last_share: float = Field(0.1, ge=0, le=1, description="Share of rows in which only the last item is hidden.")
-    window_step: float = Field(
-        0.5, gt=0, le=1, description="Step between windows of a long history, as a share of max_length."
-    )
-
-
-class SequenceConfig(Section):
-    """The `behaviour` space: BERT4Rec on interaction sequences."""
-
-    model: BERT4RecConfig = Field(default_factory=BERT4RecConfig, description="Architecture.")
-    rows: SequenceTraining = Field(default_factory=SequenceTraining, description="Training rows.")
-    loop: LoopConfig = Field(default_factory=LoopConfig, description="Optimisation and schedule.")
-
-
-class EvaluationConfig(Section):
-    """How next-item predictions are judged."""
-
-    cutoffs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 5, 10, 20), min_length=1, description="The k of HR@k, NDCG@k and MRR@k."
-    )
-    exclude_seen: bool = Field(
-        True, description="Rank without the items of the history; switch off where people repeat themselves."
-    )
+_PRESETS = Path(__file__).parent / "presets"
 
 
 class RuntimeConfig(Section):
@@ -72,20 +43,30 @@ class Config(Section):
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="Threads, device, memory.")
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = (), *, base: Config | None = None) -> Config:
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    presets: Sequence[str] = (),
+    base: Config | None = None,
+) -> Config:
     """Read a YAML file and apply ``key.path=value`` overrides (values are YAML too).
 
     Args:
-        path: the file, or None.
-        overrides: single settings, which win over the file.
+        path: the file, or None; it wins over presets.
+        overrides: single settings, which win over everything.
+        presets: names out of :func:`preset_names`; a later one wins over an earlier one.
         base: where the settings start from if there is no file; the defaults if None.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown (the nearest one is named), a value does not fit.
+        ConfigError: a preset is unknown, the file cannot be read, a key is unknown (the nearest one is named), a value
+            does not fit.
     """
-    tree: dict[str, Any] = {} if base is None else base.model_dump(mode="json")
+    tree: dict[str, Any] = {} if base is None or path is not None else base.model_dump(mode="json")
+    for name in presets:
+        _merge(tree, _read_preset(name))
     if path is not None:
-        tree = _read_yaml(path)
+        _merge(tree, _read_yaml(path))
     for override in overrides:
         _apply(tree, override)
     where = str(path) if path is not None and not overrides else "the configuration"
@@ -103,6 +84,26 @@ def parse_config(tree: dict[str, Any], where: str) -> Config:
 def dump_config(config: Config) -> str:
     """The configuration as YAML, every field written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def preset_names() -> list[str]:
+    """Names of the settings that come with the package, each a few lines in ``training/presets``."""
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise ConfigError(f"--preset {name}: there is no such preset; there are {', '.join(preset_names())}")
+    return _read_yaml(_PRESETS / f"{name}.yaml")
+
+
+def _merge(tree: dict[str, Any], other: dict[str, Any]) -> None:
+    """Put the settings of another tree over those of this one, section by section."""
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

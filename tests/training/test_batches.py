@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.sequence.batches import ClozeBatches, Windows, sliding_windows
+from training.sequence.batches import RowKinds, SequenceBatches, Windows, sliding_windows
 
 spans = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -32,6 +32,8 @@ def test_windows_equal_a_loop_over_users(sizes, length, step):
             stop -= step
     windows = sliding_windows(begins, ends, length, step)
     assert list(zip(windows.starts.tolist(), windows.lengths.tolist(), strict=True)) == expected
+    users = np.searchsorted(ends, windows.starts, side="right")
+    np.testing.assert_array_equal(windows.starts - windows.spare, begins[users])
 
 
 @given(spans, st.integers(2, 12), st.integers(1, 12))
@@ -48,37 +50,59 @@ def test_windows_stay_inside_and_reach_the_newest_event(sizes, length, step):
         assert seen[begin:end].all() == (end - begin != 1)
 
 
-def make_batches(sizes, *, length=10, tokens=64, mask_share=0.3, last_share=0.25, seed=5, weights=None):
+def make_batches(
+    sizes,
+    *,
+    length=10,
+    step=5,
+    tokens=64,
+    mask_share=0.3,
+    last_share=0.25,
+    next_share=0.0,
+    seed=5,
+    weights=None,
+    items=None,
+):
     begins, ends = as_bounds(sizes)
-    items = np.random.default_rng(1).integers(0, 1000, size=ends[-1]).astype(np.int32)
-    windows = sliding_windows(begins, ends, length, 5)
-    batches = ClozeBatches(
+    if items is None:
+        items = np.random.default_rng(1).integers(0, 1000, size=ends[-1]).astype(np.int32)
+    windows = sliding_windows(begins, ends, length, step)
+    batches = SequenceBatches(
         items,
         windows,
+        RowKinds(mask_share, last_share, next_share, step),
         weights=weights,
         mask_token=1000,
+        max_length=length,
         tokens_per_batch=tokens,
-        mask_share=mask_share,
-        last_share=last_share,
         seed=seed,
     )
     return items, windows, batches
 
 
+def hidden_of(batch):
+    """Where [MASK] stands, bool [B, n]."""
+    hidden = np.zeros(batch.tokens.shape, bool)
+    rows, places = np.divmod(batch.targets, batch.columns.shape[1])
+    hidden[rows, batch.columns[rows, places]] = True
+    assert hidden.sum() == len(batch.targets)
+    return hidden
+
+
 SIZES = np.random.default_rng(0).integers(2, 30, size=200)
 
 
-def test_an_epoch_holds_every_window_once_and_hides_the_right_number():
-    items, windows, batches = make_batches(SIZES)
+def test_an_epoch_of_cloze_rows_holds_every_window_once_and_hides_the_right_number():
+    items, windows, batches = make_batches(SIZES, last_share=0.0)
     expected = sorted(
         tuple(items[start : start + n].tolist()) for start, n in zip(windows.starts, windows.lengths, strict=True)
     )
-    found, last_only = [], 0
+    found = []
     for batch in batches.epoch(0):
+        assert not batch.causal
         B, n = batch.tokens.shape
         mask = np.ones((B, n), bool) if batch.mask is None else batch.mask
-        hidden = np.zeros((B, n), bool)
-        hidden.ravel()[batch.targets] = True
+        hidden = hidden_of(batch)
         restored = batch.tokens.copy()
         restored[hidden] = batch.labels
         assert (batch.tokens[hidden] == 1000).all() and not (batch.tokens[mask & ~hidden] == 1000).any()
@@ -87,14 +111,68 @@ def test_an_epoch_holds_every_window_once_and_hides_the_right_number():
             length = int(mask[row].sum())
             assert mask[row, n - length :].all()  # right-aligned
             count = int(hidden[row].sum())
-            assert 1 <= count < length
-            only_last = count == 1 and hidden[row, -1]
-            assert only_last or count == min(max(1, round(0.3 * length)), length - 1)
-            last_only += only_last
+            assert 1 <= count < length and count == min(max(1, round(0.3 * length)), length - 1)
             found.append(tuple(restored[row, n - length :].tolist()))
     assert sorted(found) == expected
-    # A quarter of the rows by design, and a few short rows by chance.
-    assert 0.18 < last_only / len(windows) < 0.45
+
+
+def test_last_rows_ask_for_every_event_over_the_epochs():
+    sizes = [2, 3, 7, 14, 29]
+    total = sum(sizes)
+    items = np.arange(total, dtype=np.int32)  # an item's row is its place in the log
+    begins, _ = as_bounds(sizes)
+    user = np.repeat(np.arange(5), sizes)
+    _, windows, batches = make_batches(sizes, last_share=1.0, items=items)
+    asked = np.zeros(total, int)
+    for epoch in range(200):
+        rows = 0
+        for batch in batches.epoch(epoch):
+            assert (batch.columns == batch.tokens.shape[1] - 1).all() and batch.columns.shape[1] == 1
+            mask = np.ones(batch.tokens.shape, bool) if batch.mask is None else batch.mask
+            for tokens, real, label in zip(batch.tokens, mask, batch.labels, strict=True):
+                history = tokens[real][:-1]
+                start = max(begins[user[label]], label - 9)  # as long a history as the model reads
+                assert history.tolist() == list(range(start, label))
+            np.add.at(asked, batch.labels, 1)
+            rows += len(batch.tokens)
+        assert rows == len(windows)
+    assert (asked[begins] == 0).all()  # a user's first event has nothing before it
+    assert (np.delete(asked, begins) > 0).all()
+
+
+def test_next_rows_predict_every_event_from_those_before_it():
+    sizes = [2, 5, 9, 23]
+    items = np.arange(sum(sizes), dtype=np.int32)
+    begins, _ = as_bounds(sizes)
+    _, _, batches = make_batches(sizes, next_share=1.0, last_share=0.0, items=items)
+    seen = np.zeros(len(items), bool)
+    for batch in batches.epoch(0):
+        assert batch.causal and batch.columns is None and not (batch.tokens == 1000).any()
+        np.testing.assert_array_equal(batch.tokens.ravel()[batch.targets] + 1, batch.labels)
+        mask = np.ones(batch.tokens.shape, bool) if batch.mask is None else batch.mask
+        np.testing.assert_array_equal(np.flatnonzero(mask), batch.targets)
+        seen[batch.labels] = True
+    assert not seen[begins].any() and np.delete(seen, begins).all()
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_kinds_come_in_their_shares_and_next_rows_keep_to_themselves(first, second):
+    last_share, next_share = first * (1 - second), second
+    _, windows, batches = make_batches(np.full(500, 9), last_share=last_share, next_share=next_share, tokens=300)
+    counts = {"next": 0, "last": 0, "cloze": 0}
+    for batch in batches.epoch(0):
+        if batch.causal:
+            counts["next"] += len(batch.tokens)
+        else:
+            # of nine items three are hidden in a Cloze row
+            single = hidden_of(batch).sum(1) == 1
+            counts["last"] += int(single.sum())
+            counts["cloze"] += int((~single).sum())
+    n = len(windows)
+    assert sum(counts.values()) == n
+    assert abs(counts["next"] - next_share * n) < 5 * (n * 0.25) ** 0.5 + 1
+    # A last row may be cut short, down to two items.
+    assert counts["last"] >= last_share * n - 5 * (n * 0.25) ** 0.5 - 1
 
 
 def test_hidden_positions_are_uniform():
@@ -102,7 +180,7 @@ def test_hidden_positions_are_uniform():
     counts = np.zeros(10)
     for epoch in range(20):
         for batch in batches.epoch(epoch):
-            counts += np.bincount(batch.targets % 10, minlength=10)
+            counts += hidden_of(batch).sum(0)
     total = 400 * 20 * 3
     assert counts.sum() == total
     chi_square = float(((counts - total / 10) ** 2 / (total / 10)).sum())
@@ -133,22 +211,12 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone():
     assert other.tokens.shape != whole[0].tokens.shape or (other.tokens != whole[0].tokens).any()
 
 
-def test_weights_follow_the_hidden_items():
-    sizes = [6, 9, 4]
+@pytest.mark.parametrize("shares", [{}, {"last_share": 1.0}, {"last_share": 0.0, "next_share": 1.0}])
+def test_weights_follow_the_items_to_predict(shares):
     weights = np.arange(19, dtype=np.float32)
-    begins, ends = as_bounds(sizes)
-    batches = ClozeBatches(
-        np.arange(19, dtype=np.int32),
-        sliding_windows(begins, ends, 10, 5),
-        weights=weights,
-        mask_token=99,
-        tokens_per_batch=100,
-        mask_share=0.5,
-        last_share=0.0,
-        seed=0,
-    )
-    (batch,) = batches.epoch(0)
-    np.testing.assert_array_equal(batch.weights, batch.labels.astype(np.float32))
+    _, _, batches = make_batches([6, 9, 4], weights=weights, items=np.arange(19, dtype=np.int32), **shares)
+    for batch in batches.epoch(0):
+        np.testing.assert_array_equal(batch.weights, batch.labels.astype(np.float32))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.99])
@@ -159,4 +227,4 @@ def test_extreme_shares_leave_something_hidden_and_something_seen(share):
 
 
 def test_windows_know_their_number():
-    assert len(Windows(np.zeros(3, np.int64), np.ones(3, np.int64))) == 3
+    assert len(Windows(np.zeros(3, np.int64), np.ones(3, np.int64), np.zeros(3, np.int64))) == 3

@@ -5,7 +5,7 @@ import yaml
 from pydantic import BaseModel
 
 from recsvc.errors import ConfigError
-from training.config import Config, dump_config, load_config
+from training.config import Config, dump_config, load_config, preset_names
 
 
 def test_overrides_reach_their_field():
@@ -82,3 +82,27 @@ def test_the_configuration_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Config().sequence = None  # type: ignore[assignment]
     assert yaml.safe_load(dump_config(Config())) == Config().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_configuration_and_yields_to_file_and_settings(name, tmp_path):
+    assert load_config(presets=[name]) != load_config() or name == "bert4rec"
+    path = tmp_path / "mine.yaml"
+    path.write_text("sequence: {model: {dim: 32}, loop: {epochs: 3}}", "utf-8")
+    config = load_config(path, ["sequence.loop.epochs=7"], presets=[name])
+    assert (config.sequence.model.dim, config.sequence.loop.epochs) == (32, 7)
+    assert config.sequence.model.attention == load_config(presets=[name]).sequence.model.attention
+
+
+def test_presets_say_what_they_are():
+    assert load_config(presets=["causal"]).sequence.rows.next_share == 1
+    assert load_config(presets=["bert4rec-paper"]).sequence.model.block == "post-norm"
+    with pytest.raises(ConfigError, match=r"--preset bert5: there is no such preset; there are bert4rec"):
+        load_config(presets=["bert5"])
+
+
+def test_a_causal_model_is_trained_on_next_rows_alone():
+    with pytest.raises(ConfigError, match="never sees .MASK.: set rows.next_share to 1"):
+        load_config(overrides=["sequence.model.attention=causal"])
+    with pytest.raises(ConfigError, match="together at most 1"):
+        load_config(overrides=["sequence.rows.next_share=0.5", "sequence.rows.last_share=0.6"])

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsvc.models.sequence.bert4rec import BERT4Rec
+from recsvc.models.sequence.model import SequenceModel
 from recsvc.releases import SpaceEntry
 from training.export import write_cosine_index, write_table
 from training.onnx_export import write_encoder
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 class _QueryEncoder(nn.Module):
     """The part that is exported: vectors and mask in, query out; [MASK] and positions live inside."""
 
-    def __init__(self, model: BERT4Rec) -> None:
+    def __init__(self, model: SequenceModel) -> None:
         super().__init__()
         self.model = model
         self.mask_vector: Tensor
@@ -30,7 +30,7 @@ class _QueryEncoder(nn.Module):
         return self.model.query(vectors, mask, self.mask_vector)
 
 
-def export_sequence(model: BERT4Rec, catalogue_rows: NDArray[np.int64], folder: Path) -> SpaceEntry:
+def export_sequence(model: SequenceModel, catalogue_rows: NDArray[np.int64], folder: Path) -> SpaceEntry:
     """Write ``encoder.onnx``, ``items.safetensors`` and ``similar.faiss`` into ``folder``.
 
     Args:
@@ -54,12 +54,12 @@ def export_sequence(model: BERT4Rec, catalogue_rows: NDArray[np.int64], folder: 
         table=f"{folder.name}/items.safetensors",
         index=f"{folder.name}/similar.faiss",
         encoder=f"{folder.name}/encoder.onnx",
-        max_history=model.config.max_length - 1,
+        max_history=model.config.max_history,
     )
 
 
-def _export_encoder(model: BERT4Rec, path: Path) -> None:
-    limit = model.config.max_length - 1
+def _export_encoder(model: SequenceModel, path: Path) -> None:
+    limit = model.config.max_history
     example = (torch.zeros(2, 2, model.config.dim), torch.ones(2, 2, dtype=torch.bool))
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=limit)
     shapes = {0: batch, 1: length}
@@ -73,17 +73,17 @@ def _export_encoder(model: BERT4Rec, path: Path) -> None:
     _check_parity(model, path)
 
 
-def _check_parity(model: BERT4Rec, path: Path) -> None:
+def _check_parity(model: SequenceModel, path: Path) -> None:
     """Answer random histories of many lengths with both, padded and not."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
-    limit = model.config.max_length - 1
+    limit = model.config.max_history
     for longest in sorted({1, 2, min(17, limit), limit}):
         lengths = np.array([longest, *rng.integers(1, longest + 1, size=3)])
         mask = np.arange(longest) >= (longest - lengths)[:, None]
         rows = rng.integers(0, model.num_items, size=mask.shape)
         with torch.inference_mode():
-            vectors = model.items(torch.from_numpy(rows))
+            vectors = model.embed(torch.from_numpy(rows))
             expected = model.query(vectors, torch.from_numpy(mask)).numpy()
         (found,) = session.run(["query"], {"vectors": vectors.numpy(), "mask": mask})
         worst = float(np.abs(found - expected).max())

@@ -1,23 +1,52 @@
-"""BERT4Rec as a task of the shared loop."""
+"""A sequence model as a task of the shared loop."""
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsvc.metrics.ranking import ranking_metrics
-from recsvc.models.sequence.bert4rec import BERT4Rec, cloze_loss
-from training.config import EvaluationConfig, SequenceConfig
-from training.sequence.batches import ClozeBatch, ClozeBatches, sliding_windows
+from recsvc.models.sequence.model import SequenceModel
+from training.sequence.batches import Batch, RowKinds, SequenceBatches, sliding_windows
+from training.sequence.config import EvaluationConfig, SequenceConfig
 from training.sequence.data import SequenceData
 from training.sequence.evaluate import evaluate_ranks, model_scorer
+from training.sequence.losses import LossOfTargets
+from training.sequence.shares import share_of
 
 
-def build_model(num_items: int, config: SequenceConfig) -> BERT4Rec:
+def build_model(num_items: int, config: SequenceConfig) -> SequenceModel:
     """A freshly initialised model; the weights depend on the seed and the shapes alone."""
     torch.manual_seed(config.loop.seed)
-    return BERT4Rec(num_items, config.model)
+    return SequenceModel(num_items, config.model)
+
+
+def make_batches(data: SequenceData, config: SequenceConfig) -> SequenceBatches:
+    """The training batches that a configuration describes."""
+    model, rows = config.model, config.rows
+    length = model.max_length + model.causal  # a causal row gives its newest token as a label only
+    step = max(1, round(rows.window_step * length))
+    return SequenceBatches(
+        data.items,
+        sliding_windows(data.train_begins, data.train_ends, length, step),
+        RowKinds(rows.mask_share, rows.last_share, rows.next_share, step),
+        weights=data.weights,
+        mask_token=data.num_items,
+        max_length=length,
+        tokens_per_batch=rows.tokens_per_batch,
+        seed=config.loop.seed,
+    )
+
+
+class Step(NamedTuple):
+    """What one optimiser step learns from."""
+
+    batch: Batch
+    pool: NDArray[np.int64] | None
+    """Negatives [K] of a sampled loss."""
 
 
 class SequenceTask:
@@ -27,40 +56,44 @@ class SequenceTask:
     metric = "ndcg@10"
 
     def __init__(self, data: SequenceData, config: SequenceConfig, evaluation: EvaluationConfig) -> None:
-        self.model: BERT4Rec = build_model(data.num_items, config)
+        self.model: SequenceModel = build_model(data.num_items, config)
         self._data = data
         self._evaluation = evaluation
-        length = config.model.max_length
-        step = max(1, round(config.rows.window_step * length))
-        self._batches = ClozeBatches(
-            data.items,
-            sliding_windows(data.train_begins, data.train_ends, length, step),
-            weights=data.weights,
-            mask_token=self.model.mask_token,
-            tokens_per_batch=config.rows.tokens_per_batch,
-            mask_share=config.rows.mask_share,
-            last_share=config.rows.last_share,
-            seed=config.loop.seed,
-        )
+        self._batches = make_batches(data, config)
+        self._loss = LossOfTargets(config.loss, data.counts, config.loop.seed)
+        self.model.items.sparse = self._loss.sampled
 
     def batch_count(self, epoch: int) -> int:
         """Batches in an epoch."""
         return self._batches.count(epoch)
 
-    def batches(self, epoch: int, first: int) -> Iterator[ClozeBatch]:
+    def batches(self, epoch: int, first: int) -> Iterator[Step]:
         """Batches of an epoch from number ``first`` on."""
-        return self._batches.epoch(epoch, first)
+        for number, batch in enumerate(self._batches.epoch(epoch, first), start=first):
+            yield Step(batch, self._loss.draw_pool(epoch, number))
 
-    def loss(self, model: nn.Module, batch: ClozeBatch) -> tuple[Tensor, float]:
-        """Summed Cloze loss of a batch, and the number (or weight) of its hidden items."""
+    def share(self, step: Step, rank: int, size: int) -> Step:
+        """The rows of a batch that one of several processes takes; all take the same negatives."""
+        return Step(share_of(step.batch, rank, size), step.pool)
+
+    def loss(self, model: nn.Module, step: Step) -> tuple[Tensor, float]:
+        """Summed loss of a batch's targets, and their number (or weight)."""
+        batch = step.batch
         device = self.model.bias.device
-        tokens, targets, labels = (torch.from_numpy(a).to(device) for a in (batch.tokens, batch.targets, batch.labels))
-        mask = None if batch.mask is None else torch.from_numpy(batch.mask).to(device)
-        logits = model(tokens, mask, targets)
-        if batch.weights is None:
-            return cloze_loss(logits, labels), len(batch.labels)
-        weights = torch.from_numpy(batch.weights).to(device)
-        return cloze_loss(logits, labels, weights), max(float(batch.weights.sum()), 1e-6)
+
+        def there(array: NDArray[Any] | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(array).to(device)
+
+        queries = model(
+            there(batch.tokens),
+            there(batch.mask),
+            there(batch.targets),
+            columns=there(batch.columns),
+            causal=batch.causal,
+        )
+        labels = torch.from_numpy(batch.labels).to(device)
+        loss = self._loss(self.model, queries, labels, there(batch.weights), step.pool)
+        return loss, len(batch.labels) if batch.weights is None else float(batch.weights.sum())
 
     def validate(self) -> dict[str, float]:
         """HR@10, NDCG@10 and MRR@10 on the validation targets."""

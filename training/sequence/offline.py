@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from recsvc.models.sequence.bert4rec import BERT4Rec
+from recsvc.models.sequence.model import SequenceModel
 from recsvc.search import top_k
 
 
 def offline_next_items(
-    model: BERT4Rec, histories: Sequence[Sequence[int]], k: int, *, exclude_seen: bool = True
+    model: SequenceModel, histories: Sequence[Sequence[int]], k: int, *, exclude_seen: bool = True
 ) -> list[list[tuple[int, float]]]:
     """Answer each history by itself, unpadded.
 
@@ -25,9 +25,9 @@ def offline_next_items(
     """
     answers = []
     for history in histories:
-        newest = torch.tensor([list(history[-(model.config.max_length - 1) :])])
+        newest = torch.tensor([list(history[-(model.config.max_history) :])])
         with torch.inference_mode():
-            scores = model.score(model.query(model.items(newest), None))[0].numpy()
+            scores = model.score(model.query(model.embed(newest), None))[0].numpy()
         rows = top_k(scores, k, np.unique(history) if exclude_seen else None)
         answers.append([(int(row), float(scores[row])) for row in rows])
     return answers
