@@ -15,7 +15,6 @@ from training.image.config import ImageConfig
 from training.sections import Section
 from training.sequence.config import EvaluationConfig, SequenceConfig
 
-
 _PRESETS = Path(__file__).parent / "presets"
 
 
@@ -71,6 +70,18 @@ def load_config(
         _apply(tree, override)
     where = str(path) if path is not None and not overrides else "the configuration"
     return parse_config(tree, where)
+
+
+def judge_otherwise(config: Config, overrides: Sequence[str]) -> Config:
+    """A finished run's configuration with other settings of how it is judged, which needs no training.
+
+    Raises:
+        ConfigError: as ``load_config``, or a setting decides what has been trained.
+    """
+    changed = load_config(overrides=overrides, base=config)
+    if changed.model_copy(update={"evaluation": config.evaluation, "runtime": config.runtime}) != config:
+        raise ConfigError("--set: of a trained run only evaluation.* and runtime.* can change; train again instead")
+    return changed
 
 
 def parse_config(tree: dict[str, Any], where: str) -> Config:

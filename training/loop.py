@@ -1,13 +1,18 @@
 """The one training loop for every torch model, on Lightning Fabric.
 
 A step's random draws (dropout, and whatever the task draws for its batch) are seeded from (seed, step), so a step is a
-pure function of the weights, the optimiser's state and its number. A checkpoint therefore needs no generator state, and
+pure function of the weights, the optimisers' state and its number. A checkpoint therefore needs no generator state, and
 on one thread a resumed training equals the uninterrupted one bit for bit, whenever it was stopped.
+
+Under torchrun (`training.distributed`) each process takes its share of every batch, and gradients are scaled by the
+targets of the whole batch: several processes do what one does.
 """
 
 import math
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +25,17 @@ from torch import Tensor, nn
 
 from recsvc.errors import RunError
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
+from training.distributed import current_world
 from training.metrics_log import MetricsLog
+from training.optimiser import clip_gradients, make_optimisers, optimiser_tensors, restore_optimisers
 from training.progress import Reporter, Work
 from training.sections import LoopConfig
 from training.signals import InterruptedTrainingError, StopRequest
 
 # Training loss is logged as the mean over this many steps.
 _LOG_STEPS = 50
+# Seconds between two checkpoints, as a multiple of what the last one took: large tables take seconds to write.
+_SAVE_RATIO = 40
 
 BEST_WEIGHTS = "model.safetensors"
 """In a task's folder: the weights of the best validation so far, or of the last where the last epoch is kept."""
@@ -52,6 +61,9 @@ class Task(Protocol):
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
         """Batches of an epoch from number ``first`` on; a pure function of its arguments."""
+
+    def share(self, batch: Any, rank: int, size: int) -> Any:
+        """The rows of a batch that process ``rank`` of ``size`` takes; one that gets none takes any, at weight 0."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, float]:
         """Loss summed over the batch's targets, and their number or weight; ``model`` is Fabric's wrapper."""
@@ -104,17 +116,30 @@ class Trainer:
         reporter: Reporter | None = None,
     ) -> None:
         self.task, self.config, self.folder = task, config, folder
-        self._reporter = reporter or Reporter(quiet=True)
-        self._fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)
-        optimizer = torch.optim.AdamW(_parameter_groups(task.model, config), lr=config.learning_rate, fused=True)
-        self._model, self._optimizer = self._fabric.setup(task.model, optimizer)
+        self._world = current_world()
+        self._reporter = reporter if reporter and self._world.first else Reporter(quiet=True)
+        world = self._world
+        self._fabric = Fabric(
+            accelerator=accelerator,
+            devices=world.local_size,
+            num_nodes=world.size // world.local_size,
+            strategy="auto" if world.size == 1 else "ddp",
+            precision=config.precision,
+        )
+        self._fabric.launch()
+        made = make_optimisers(task.model, config)
+        self._model, *wrapped = self._fabric.setup(task.model, *made.values())
+        self._optimisers = dict(zip(made, wrapped, strict=True))
         self.state = State()
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = folder / "checkpoints"
         if resume and (found := load_checkpoint(self._checkpoints)):
             self._restore(*found)
-        self._metrics = MetricsLog(folder, after_step=self.state.step, lines=self.state.metric_lines)
+        self._metrics: MetricsLog | None = None
+        if world.first:
+            self._metrics = MetricsLog(folder, after_step=self.state.step, lines=self.state.metric_lines)
         self._stop = StopRequest()
+        self._saved, self._save_seconds = time.monotonic(), 0.0
 
     def run(self) -> FitResult:
         """Train to the end, or until a signal asks to stop.
@@ -125,60 +150,66 @@ class Trainer:
         """
         state, config = self.state, self.config
         started = time.monotonic() - state.seconds
-        with self._stop.watch(), self._reporter.work(f"{self.task.name}: epochs", config.epochs) as work:
-            saved = time.monotonic()
+        shown = self._reporter.work(f"{self.task.name}: epochs", config.epochs)
+        with self._stop.watch(), closing(self._metrics) if self._metrics else nullcontext(), shown as work:
+            self._saved = time.monotonic()
             while state.epoch < config.epochs and state.stale < config.patience:
                 count = self.task.batch_count(state.epoch)
                 for batch in self.task.batches(state.epoch, state.batch):
-                    self._step(batch, count)
+                    stop = self._step(batch, count)
                     state.seconds = time.monotonic() - started
-                    if self._stop.signal_number is not None:
+                    if stop:
                         self._save()
-                        raise InterruptedTrainingError(self._stop.signal_number)
-                    if time.monotonic() - saved >= config.checkpoint_seconds:
+                        self._world.wait()  # the others end when the state is safe
+                        raise InterruptedTrainingError(self._stop.signal_number or signal.SIGTERM)
+                    if self._save_due(config.checkpoint_seconds):
                         self._save()
-                        saved = time.monotonic()
                     work.update(state.epoch, self._note(count))
                 state.epoch, state.batch = state.epoch + 1, 0
                 if state.epoch % config.evaluate_every == 0 or state.epoch == config.epochs:
                     self._validate(work)
                     state.seconds = time.monotonic() - started
-                    self._save()
-                    saved = time.monotonic()
-        self._metrics.close()
+                    ended = state.epoch == config.epochs or state.stale >= config.patience
+                    if ended or self._save_due(0.0):
+                        self._save()
+        self._world.wait()
         self.task.model.load_state_dict(load_file(self.folder / BEST_WEIGHTS))
         return FitResult(state.best, state.best_epoch, state.epoch, state.step, state.seconds)
 
-    def _step(self, batch: Any, batch_count: int) -> None:
-        state = self.state
-        torch.manual_seed(step_seed(self.config.seed, state.step))
+    def _step(self, batch: Any, batch_count: int) -> bool:
+        """One optimiser step; returns whether some process has been asked to stop."""
+        state, world = self.state, self._world
+        # Other draws in every process, or dropout would hide the same units in each share.
+        torch.manual_seed(step_seed(self.config.seed, state.step, world.rank))
         rate = self._learning_rate((state.epoch + state.batch / batch_count) / self.config.epochs)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        loss, count = self.task.loss(self._model, batch)
-        self._fabric.backward(loss / count)
-        norm = self._fabric.clip_gradients(
-            self._model, self._optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
-        )
-        if not math.isfinite(float(norm)):
+        for optimiser in self._optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        if world.size > 1:
+            batch = self.task.share(batch, world.rank, world.size)
+        loss, own_count = self.task.loss(self._model, batch)
+        loss_sum, count, stop = world.total(loss.item(), own_count, self._stop.signal_number is not None)
+        count = max(count, 1e-6)  # a batch of which every target weighs nothing
+        self._fabric.backward(loss * (world.size / count))  # DDP takes the mean over the processes
+        norm = clip_gradients(self.task.model.parameters(), self.config.clip_norm)
+        if not math.isfinite(norm):
             raise RunError(
                 f"{self.task.name}: training diverged at step {state.step}; lower the learning rate and train into a "
                 "new folder"
             )
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        state.loss_sum += loss.item()
+        for optimiser in self._optimisers.values():
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        state.loss_sum += loss_sum
         state.loss_count += count
         state.batch += 1
         state.step += 1
         if state.step % _LOG_STEPS == 0:
-            values = {
-                "loss": state.loss_sum / state.loss_count,
-                "learning_rate": rate,
-                "gradient_norm": float(norm),
-            }
-            self._metrics.write(state.step, state.epoch, values)
+            if self._metrics:
+                values = {"loss": state.loss_sum / state.loss_count, "learning_rate": rate, "gradient_norm": norm}
+                self._metrics.write(state.step, state.epoch, values)
             state.loss_sum, state.loss_count = 0.0, 0
+        return bool(stop)
 
     def _learning_rate(self, progress: float) -> float:
         """Linear warm-up in steps, then a cosine over the share of all epochs that is done."""
@@ -188,55 +219,58 @@ class Trainer:
         return config.learning_rate * warm * cosine
 
     def _validate(self, work: Work) -> None:
-        state = self.state
-        self.task.model.eval()
-        with torch.inference_mode():
-            values = self.task.validate()
-        self.task.model.train()
-        metric = values[self.task.metric]
+        state, task = self.state, self.task
+        values: dict[str, float] = {}
+        if self._world.first:
+            task.model.eval()
+            with torch.inference_mode():
+                values = task.validate()
+            task.model.train()
+        (metric,) = self._world.total(values.get(task.metric, 0.0))  # of rank 0
         if self.config.keep == "last" or metric > state.best:
             state.best, state.best_epoch, state.stale = metric, state.epoch, 0
-            save_tensors(self.folder / BEST_WEIGHTS, self.task.model.state_dict())
+            if self._world.first:
+                save_tensors(self.folder / BEST_WEIGHTS, task.model.state_dict())
         else:
             state.stale += 1
+        if self._metrics is None:
+            return
         self._metrics.write(state.step, state.epoch, {f"validation/{name}": value for name, value in values.items()})
         shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-        self._reporter.line(f"{self.task.name}: epoch {state.epoch}, {state.seconds:.0f} s: {shown}")
+        self._reporter.line(f"{task.name}: epoch {state.epoch}, {state.seconds:.0f} s: {shown}")
         work.update(state.epoch)
+        self._reporter.validated(task.name, state.epoch, state.seconds, values)
+
+    def _save_due(self, least_seconds: float) -> bool:
+        """Whether so long has passed since the last checkpoint that another one does not weigh."""
+        if self.config.checkpoint_seconds == 0:
+            return True
+        return time.monotonic() - self._saved >= max(least_seconds, _SAVE_RATIO * self._save_seconds)
 
     def _save(self) -> None:
+        if self._metrics is None:
+            return
+        began = time.monotonic()
         self._metrics.flush()
         self.state.metric_lines = self._metrics.lines
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
-        for number, slots in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in slots.items()}
+        tensors |= optimiser_tensors(self._optimisers)
         save_checkpoint(self._checkpoints, self.state.step, tensors, asdict(self.state))
+        self._saved = time.monotonic()
+        self._save_seconds = self._saved - began
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.state = State(**state)
         model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         self.task.model.load_state_dict(model)
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, number, slot = name.split(".", 2)
-                slots.setdefault(int(number), {})[slot] = tensor
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": slots})
+        restore_optimisers(self._optimisers, tensors)
 
     def _note(self, count: int) -> str:
         mean = self.state.loss_sum / max(1.0, self.state.loss_count)
         return f"(batch {self.state.batch}/{count}, loss {mean:.3f})"
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A 32-bit seed for the draws of one step (PyTorch's CPU generator reads 32 bits)."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
-
-
-def _parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, Any]]:
-    """Weight decay on matrices and tables, not on biases and norms."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A 32-bit seed for the draws of one step in one process (PyTorch's CPU generator reads 32 bits)."""
+    numbers = (seed, step, rank) if rank else (seed, step)
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from recsvc.data import Dataset, read_dataset
 from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
 from training.config import Config, load_config
+from training.distributed import several_processes
 from training.progress import Reporter
 from training.run import Run, check_new, locked
 from training.runtime import prepare_process
-from training.spaces import SPACES, Space
+from training.spaces import SHARED, SPACES, Space
 
 
 def train(
@@ -43,38 +45,64 @@ def train(
         InterruptedTrainingError: a signal asked to stop; the state is saved.
     """
     reporter = reporter or Reporter(quiet=True)
+    if config is None:
+        config = Run.open(out).config if resume and (out / "run.json").is_file() else load_config()
+    prepare_process(config.runtime)
+    with several_processes() as world, ExitStack() as held:
+
+        def begin() -> dict[str, bool]:
+            return _begin(dataset_path, out, config, only, resume=resume, alone=world.size == 1, held=held, to=reporter)
+
+        # Of each chosen space whether it is trained already; the lock is held until the last one is.
+        spaces = world.from_first(begin)
+        run = Run.open(out)
+        for name, trained in spaces.items():
+            ending = "trained already" if trained else SPACES[name].train(run, resume=resume, reporter=reporter)
+            if world.first:
+                reporter.line(f"{name}: {ending}")
+    return run
+
+
+def _begin(
+    dataset_path: Path,
+    out: Path,
+    config: Config,
+    only: Collection[str],
+    *,
+    resume: bool,
+    alone: bool,
+    held: ExitStack,
+    to: Reporter,
+) -> dict[str, bool]:
+    """Make or check the run folder; the names of the chosen spaces, and whether they are trained already."""
     unfinished = resume and (out / "run.json").is_file()
     if not unfinished:
         check_new(out)
-    if config is None:
-        config = Run.open(out).config if unfinished else load_config()
-    prepare_process(config.runtime)
     dataset = read_dataset(dataset_path, config.data)
     available = {name for name, space in SPACES.items() if space.available(dataset, config)}
     spaces = _chosen(dataset_path, available, only)
+    trained = {name: unfinished and space.trained(Run.open(out)) for name, space in spaces.items()}
+    single = [name for name, done in trained.items() if not done and name not in SHARED]
+    if single and not alone:
+        raise RunError(
+            f"{single[0]}: this space is trained by one process; give torchrun `--only {','.join(SHARED)}`, and train the "
+            "others without torchrun and with --resume"
+        )
     if not unfinished:
         for space in spaces.values():
             space.check(dataset, config)
-    with locked(out):
-        if unfinished:
-            run = Run.open(out)
-            run.require_same(dataset, config)
-            # A run may be resumed with further spaces.
-            further = {name: space for name, space in spaces.items() if not run.data(name).is_dir()}
-            for space in further.values():
-                space.check(dataset, config)
-            _prepare(run, further, dataset, reporter)
-        else:
-            fill = partial(_prepare, spaces=spaces, dataset=dataset, reporter=reporter)
-            run = Run.prepare(out, dataset, config, fill)
-            del fill
-        del dataset  # training needs the memory that the tables take
-        for name, space in spaces.items():
-            if space.trained(run):
-                reporter.line(f"{name}: trained already")
-            else:
-                reporter.line(f"{name}: {space.train(run, resume=resume, reporter=reporter)}")
-    return run
+    held.enter_context(locked(out))
+    if unfinished:
+        run = Run.open(out)
+        run.require_same(dataset, config)
+        # A run may be resumed with further spaces.
+        further = {name: space for name, space in spaces.items() if not run.data(name).is_dir()}
+        for space in further.values():
+            space.check(dataset, config)
+        _prepare(run, further, dataset, to)
+    else:
+        Run.prepare(out, dataset, config, partial(_prepare, spaces=spaces, dataset=dataset, reporter=to))
+    return trained
 
 
 def evaluate(run: Run, *, reporter: Reporter | None = None) -> dict[str, Any]:

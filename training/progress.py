@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -21,6 +21,13 @@ class Reporter:
     def line(self, text: str) -> None:
         """Print one line."""
         self._console.print(text, markup=False)
+
+    def validated(self, space: str, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Told of every validation of a training, after ``seconds`` of it; what is raised here ends the training.
+
+        The weights of this validation are kept by then if they are the best, and its line stands in the curves; the
+        newest checkpoint is the one before.
+        """
 
     @contextmanager
     def work(self, label: str, total: int) -> "Iterator[Work]":

@@ -79,11 +79,34 @@ class Run:
         except BaseException:
             _clear(folder)
             raise
-        (folder / "config.yaml").write_text(dump_config(config), "utf-8")
-        staging = folder / ".run.json.writing"
-        staging.write_text(json.dumps(facts, indent=1), "utf-8")
-        staging.replace(folder / "run.json")
+        run._seal()
         return run
+
+    def branch(self, folder: Path, config: Config) -> Self:
+        """Make a run of the same prepared data with other settings; the data are hard links to this run's.
+
+        Args:
+            folder: as in :meth:`prepare`.
+            config: must not differ in a setting that decides what is prepared of the data set.
+
+        Raises:
+            RunError: the folder holds something else.
+        """
+        check_new(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        shutil.copytree(self.folder / "data", folder / "data", copy_function=_link)
+        _link(self.folder / "catalogue.sqlite", folder / "catalogue.sqlite")
+        run = type(self)(folder, config, {**self.facts, "created": datetime.now(UTC).isoformat(timespec="seconds")})
+        run._seal()
+        return run
+
+    def _seal(self) -> None:
+        """Write the configuration, and ``run.json`` last."""
+        (self.folder / "config.yaml").write_text(dump_config(self.config), "utf-8")
+        staging = self.folder / ".run.json.writing"
+        staging.write_text(json.dumps(self.facts, indent=1), "utf-8")
+        staging.replace(self.folder / "run.json")
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -130,6 +153,14 @@ class Run:
         """
         if dataset.fingerprint != self.fingerprint:
             raise RunError(f"{dataset.path} has changed since {self.folder} was made; train into a new folder")
+        self.require_config(config)
+
+    def require_config(self, config: Config) -> None:
+        """Refuse to resume with other settings.
+
+        Raises:
+            RunError: naming what differs.
+        """
         # How fast, and on what, is free to change: another machine may go on.
         before, after = (c.model_dump(mode="json", exclude={"runtime"}) for c in (self.config, config))
         if before != after:
@@ -209,6 +240,13 @@ def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -
         elif old != new:
             return f"{here} was {old!r}, now {new!r}"
     return ""
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
 
 
 def _clear(folder: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from recsvc.errors import ConfigError
 from training.config import RuntimeConfig
+from training.distributed import local_processes
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
@@ -24,7 +25,7 @@ def prepare_process(config: RuntimeConfig) -> None:
     """
     if config.accelerator == "cuda" and not torch.cuda.is_available():
         raise ConfigError("runtime.accelerator is cuda, and PyTorch finds no such device here; set it to auto or cpu")
-    torch.set_num_threads(config.threads or available_cores())
+    torch.set_num_threads(config.threads or max(1, available_cores() // local_processes()))
     torch.set_flush_denormal(True)
     if config.keep_memory and sys.platform == "linux":
         libc = ctypes.CDLL(None)

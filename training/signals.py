@@ -9,11 +9,14 @@ from typing import Any
 
 
 class InterruptedTrainingError(Exception):
-    """Training was asked to stop; its state is saved. ``signal_number`` says by which signal."""
+    """Training was asked to stop; its state is saved.
 
-    def __init__(self, signal_number: int) -> None:
+    ``signal_number`` says by which signal, ``advice`` how to go on.
+    """
+
+    def __init__(self, signal_number: int, advice: str = "go on with the same command and --resume") -> None:
         super().__init__(f"training was interrupted by {signal.Signals(signal_number).name}")
-        self.signal_number = signal_number
+        self.signal_number, self.advice = signal_number, advice
 
 
 class StopRequest:

@@ -49,3 +49,6 @@ class Space(Protocol):
 _ALL: tuple[Space, ...] = (BehaviourSpace(), GraphSpace(), ImageSpace())
 
 SPACES: Mapping[str, Space] = {space.name: space for space in _ALL}
+
+SHARED = ("behaviour",)
+"""Spaces that several processes can train together, under torchrun."""

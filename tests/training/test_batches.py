@@ -62,6 +62,8 @@ def make_batches(
     seed=5,
     weights=None,
     items=None,
+    prefix=False,
+    max_length=None,
 ):
     begins, ends = as_bounds(sizes)
     if items is None:
@@ -70,10 +72,10 @@ def make_batches(
     batches = SequenceBatches(
         items,
         windows,
-        RowKinds(mask_share, last_share, next_share, step),
+        RowKinds(mask_share, last_share, next_share, prefix, step),
         weights=weights,
         mask_token=1000,
-        max_length=length,
+        max_length=max_length or length,
         tokens_per_batch=tokens,
         seed=seed,
     )
@@ -155,16 +157,40 @@ def test_next_rows_predict_every_event_from_those_before_it():
     assert not seen[begins].any() and np.delete(seen, begins).all()
 
 
+def test_rows_with_a_prefix_predict_from_its_newest_on():
+    sizes = [2, 5, 9, 23] * 5
+    items = np.arange(sum(sizes), dtype=np.int32)
+    _, _, batches = make_batches(sizes, next_share=1.0, last_share=0.0, items=items, prefix=True)
+    whole = none = 0
+    for epoch in range(10):
+        for batch in batches.epoch(epoch):
+            B, n = batch.tokens.shape
+            mask = np.ones((B, n), bool) if batch.mask is None else batch.mask
+            asking = np.zeros((B, n), bool)
+            asking.ravel()[batch.targets] = True
+            np.testing.assert_array_equal(batch.tokens[asking] + 1, batch.labels)
+            for row, prefix in enumerate(batch.prefix):
+                length = int(mask[row].sum())
+                assert 0 <= prefix <= length
+                assert np.flatnonzero(asking[row]).tolist() == list(range(n - length + max(prefix - 1, 0), n))
+                whole += prefix == length
+                none += prefix == 0
+    assert whole > 0 and none > 0
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_kinds_come_in_their_shares_and_next_rows_keep_to_themselves(first, second):
     last_share, next_share = first * (1 - second), second
-    _, windows, batches = make_batches(np.full(500, 9), last_share=last_share, next_share=next_share, tokens=300)
+    _, windows, batches = make_batches(
+        np.full(500, 9), length=9, max_length=8, last_share=last_share, next_share=next_share, tokens=300
+    )
     counts = {"next": 0, "last": 0, "cloze": 0}
     for batch in batches.epoch(0):
+        assert batch.tokens.shape[1] <= 8
         if batch.causal:
             counts["next"] += len(batch.tokens)
         else:
-            # of nine items three are hidden in a Cloze row
+            # of eight items two are hidden in a Cloze row
             single = hidden_of(batch).sum(1) == 1
             counts["last"] += int(single.sum())
             counts["cloze"] += int((~single).sum())

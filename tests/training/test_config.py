@@ -5,7 +5,7 @@ import yaml
 from pydantic import BaseModel
 
 from recsvc.errors import ConfigError
-from training.config import Config, dump_config, load_config, preset_names
+from training.config import Config, dump_config, judge_otherwise, load_config, preset_names
 
 
 def test_overrides_reach_their_field():
@@ -101,8 +101,24 @@ def test_presets_say_what_they_are():
         load_config(presets=["bert5"])
 
 
-def test_a_causal_model_is_trained_on_next_rows_alone():
-    with pytest.raises(ConfigError, match="never sees .MASK.: set rows.next_share to 1"):
-        load_config(overrides=["sequence.model.attention=causal"])
-    with pytest.raises(ConfigError, match="together at most 1"):
-        load_config(overrides=["sequence.rows.next_share=0.5", "sequence.rows.last_share=0.6"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["sequence.model.attention=causal", "sequence.rows.next_share=0.5"], "never sees .MASK."),
+        (["sequence.model.attention=causal", "sequence.model.question=mask"], "the newest item asks"),
+        (["sequence.model.question=mask"], "set it to 0 with question mask"),
+        (["sequence.rows.next_share=0.5", "sequence.rows.last_share=0.3"], "set it to 0 with question newest"),
+        (["sequence.rows.next_share=0.5", "sequence.rows.last_share=0.6"], "together at most 1"),
+    ],
+)
+def test_rows_must_fit_what_asks(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=settings)
+
+
+def test_a_trained_run_is_judged_otherwise_but_not_trained_otherwise():
+    config = load_config(overrides=["sequence.model.dim=32"])
+    other = judge_otherwise(config, ["evaluation.cutoffs=[3]", "runtime.threads=1"])
+    assert (other.evaluation.cutoffs, other.runtime.threads) == ((3,), 1) and other.sequence == config.sequence
+    with pytest.raises(ConfigError, match=r"only evaluation\.\* and runtime\.\* can change"):
+        judge_otherwise(config, ["sequence.model.dim=64"])

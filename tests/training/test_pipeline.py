@@ -11,8 +11,9 @@ from recsvc.releases import Catalogue, Store
 from training import FittedRun, fit, pipeline
 from training.config import load_config
 from training.run import Run, locked
+from training.sequence.baselines import popularity_scorer
 from training.sequence.data import prepare_sequences
-from training.sequence.evaluate import evaluate_ranks, model_scorer, popularity_scorer
+from training.sequence.evaluate import evaluate_ranks, model_scorer
 from training.sequence.offline import offline_next_items
 from training.sequence.space import BehaviourSpace
 
@@ -78,7 +79,7 @@ def test_ranks_equal_a_loop_over_targets(fitted):
     log = run.load_log()
     data = prepare_sequences(log, make_split(log, run.config.split))
     model = BehaviourSpace().load_model(run, data)
-    for scorer in (model_scorer(model, data), popularity_scorer(data)):
+    for scorer in (model_scorer(model, data, data.test), popularity_scorer(data)):
         ranks = evaluate_ranks(scorer, data, data.test, exclude_seen=True)
         for n in range(0, len(data.test), 7):
             begin, end, target = data.test.begins[n], data.test.ends[n], data.test.items[n]

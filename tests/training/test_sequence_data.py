@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsvc.data import IdIndex, InteractionLog, leave_one_out, temporal
 from recsvc.errors import DatasetError
-from training.sequence.batches import ClozeBatches, sliding_windows
-from training.sequence.data import padded_histories, prepare_sequences
-from training.sequence.evaluate import hide_seen
+from recsvc.models.sequence.config import SequenceModelConfig
+from recsvc.models.sequence.model import SequenceModel
+from training.sequence.batches import RowKinds, SequenceBatches, sliding_windows
+from training.sequence.data import newest_places, prepare_sequences
+from training.sequence.evaluate import hide_seen, model_scorer
 
 histories = st.lists(st.lists(st.integers(0, 14), min_size=1, max_size=9), min_size=2, max_size=12)
 
@@ -74,21 +77,20 @@ def test_no_held_out_event_is_ever_in_a_batch(rows):
         data = prepare_sequences(log, split)
     except DatasetError:
         return
-    batches = ClozeBatches(
+    batches = SequenceBatches(
         data.items,
         sliding_windows(data.train_begins, data.train_ends, 4, 2),
+        RowKinds(mask_share=0.3, last_share=0.3, next_share=0.4, prefix=True, step=2),
         mask_token=data.num_items,
+        max_length=4,
         tokens_per_batch=16,
-        mask_share=0.3,
-        last_share=0.3,
         seed=0,
     )
     held_out = set(log.items[split.test_positions].tolist()) | set(log.items[split.validation_positions].tolist())
     for batch in batches.epoch(0):
-        tokens = batch.tokens.copy()
-        tokens.ravel()[batch.targets] = batch.labels
-        real = tokens.ravel() if batch.mask is None else tokens[batch.mask]
-        assert held_out.isdisjoint(data.vocabulary[real].tolist())
+        seen = batch.tokens if batch.mask is None else batch.tokens[batch.mask]
+        shown = np.concatenate([seen[seen < data.num_items], batch.labels])
+        assert held_out.isdisjoint(data.vocabulary[shown].tolist())
 
 
 def test_training_ends_before_the_cut_in_time():
@@ -110,19 +112,20 @@ def test_nothing_to_learn_is_said():
 
 
 @given(histories, st.integers(1, 6))
-def test_padded_histories_hold_the_newest_items(rows, length):
+def test_the_newest_places_of_histories(rows, length):
     items = np.array([item for row in rows for item in row], np.int32)
     ends = np.cumsum([len(row) for row in rows])
     begins = ends - [len(row) for row in rows]
-    tokens, mask = padded_histories(items, begins, ends, length)
-    for row, found, real in zip(rows, tokens, mask, strict=True):
-        assert found[real].tolist() == row[-length:]
+    places, mask = newest_places(begins, ends, length)
+    assert (places[~mask] == 0).all()
+    for row, found, real in zip(rows, places, mask, strict=True):
+        assert items[found[real]].tolist() == row[-length:]
         assert real.tolist() == sorted(real.tolist())  # right-aligned
 
 
 def test_an_empty_history_is_all_padding():
-    tokens, mask = padded_histories(np.arange(5, dtype=np.int32), np.array([3]), np.array([3]), 4)
-    assert tokens.shape == (1, 1) and not mask.any()
+    places, mask = newest_places(np.array([3]), np.array([3]), 4)
+    assert places.shape == (1, 1) and not mask.any()
 
 
 def test_seen_items_are_hidden_row_by_row():
@@ -133,3 +136,34 @@ def test_seen_items_are_hidden_row_by_row():
         [False] * 6,
         [False, False, False, True, True, True],
     ]
+
+
+def test_times_follow_the_events_and_the_targets():
+    rows = [[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]]
+    times = np.array([1.0, 2, 3, 10, 1, 2, 6, 11, 2, 3, 12, 13])
+    log = make_log(rows, times=times)
+    data = prepare_sequences(log, temporal(log, validation_from=5.0, test_from=9.0, validation_users=10))
+    known = np.isin(log.items, data.vocabulary)
+    assert data.times.tolist() == times[known].tolist()
+    assert data.test.times.tolist() == [10, 11, 13]
+
+
+def test_a_model_with_time_bias_is_told_when_each_target_happened():
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, 9, size=n).tolist() for n in (5, 1, 7, 4, 3)] + [[0, 9]]  # 9 is in no training event
+    times = np.concatenate([np.sort(rng.uniform(0, 1e7, size=len(row))) for row in rows])
+    log = make_log(rows, times=times)
+    data = prepare_sequences(log, leave_one_out(log, validation_users=2, seed=0))
+    config = SequenceModelConfig(dim=8, max_length=5, time_bias=True)
+    torch.manual_seed(0)
+    model = SequenceModel(data.num_items, config).eval()
+    with torch.no_grad():
+        model.time_biases[0].weights.normal_()
+        model.items.weight.normal_()
+    found = model_scorer(model, data, data.test)(data.test.begins, data.test.ends)
+    for row, (begin, end) in enumerate(zip(data.test.begins, data.test.ends, strict=True)):
+        items = torch.from_numpy(data.items[max(begin, end - 5) : end].astype(np.int64))[None]
+        then = torch.from_numpy(data.times[max(begin, end - 5) : end])[None]
+        asked = torch.from_numpy(data.test.times[row : row + 1])
+        expected = model.score(model.query(model.embed(items), None, times=(then, asked)))[0]
+        np.testing.assert_allclose(found[row], expected.detach().numpy(), rtol=1e-4, atol=1e-5)

@@ -58,6 +58,11 @@ class SimCLRTask:
         for number, rows in enumerate(np.array_split(order, self._batches)[first:], start=first):
             yield ImageBatch(rows, _seed(seed, epoch, number))
 
+    def share(self, batch: ImageBatch, rank: int, size: int) -> ImageBatch:
+        """The whole batch: pictures are compared with each other, and the pipeline gives them one process."""
+        assert size == 1
+        return batch
+
     def loss(self, model: nn.Module, batch: ImageBatch) -> tuple[Tensor, float]:
         """NT-Xent summed over the 2N views of a batch, and 2N."""
         views = self._views(np.concatenate([batch.rows, batch.rows]), batch.seed)

@@ -11,7 +11,10 @@ Each window is used as a row of one of three kinds:
 - *last* (Sun et al. 2019, "Model Learning"): the last item alone is hidden, which is the task at serving time. The
   row ends at a random event between its window's end and the next older window's, so that over the epochs every event
   is asked for;
-- *next*: nothing is hidden, no token sees a newer one, and each predicts the one after it (Kang and McAuley 2018).
+- *next*: nothing is hidden, and tokens predict the one after them. In a causal row none sees a newer one (Kang and
+  McAuley 2018). In a row with a prefix, a random number of its oldest tokens see each other both ways, as a whole
+  history does at serving time, and the newest of them and all after it predict (a prefix language model, Raffel et
+  al. 2020).
 """
 
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 
 # Rows are sorted by length inside shuffled chunks of this many batches: long enough that a batch holds rows of
 # nearly one length, short enough that the order of lengths stays random.
@@ -33,11 +37,14 @@ class Batch:
 
     tokens: Int64  # [B, n] item rows; the mask token at hidden positions; 0 where padded
     mask: NDArray[np.bool_] | None  # [B, n], True for real tokens; None when no row is padded
-    causal: bool  # no token may see a newer one
+    causal: bool  # no token may see a newer one, but for those of the prefix
+    prefix: Int64 | None  # [B] oldest tokens of each row that all of it may see; None: none
     columns: Int64 | None  # [B, q] the columns whose output is read; None: all n
     targets: Int64  # [M] flat positions row * q + place of the outputs that predict
     labels: Int64  # [M] the items to predict
     weights: NDArray[np.float32] | None  # [M] how much each target counts; None means 1 each
+    times: Float64 | None = None  # [B, n] when the tokens happened, seconds
+    asked: Float64 | None = None  # [B, n] when what each token asks about did
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class RowKinds:
     mask_share: float
     last_share: float
     next_share: float
+    prefix: bool
+    """Whether *next* rows have a prefix."""
     step: int
     """Events between the ends of two windows of one user: a *last* row may end anywhere between them."""
 
@@ -107,6 +116,7 @@ class SequenceBatches:
         kinds: RowKinds,
         *,
         weights: NDArray[np.float32] | None = None,
+        times: Float64 | None = None,
         mask_token: int,
         max_length: int,
         tokens_per_batch: int,
@@ -116,6 +126,7 @@ class SequenceBatches:
         self._windows = windows
         self._kinds = kinds
         self._weights = weights
+        self._times = times
         self._mask_token = mask_token
         self._max_length = max_length
         self._tokens_per_batch = tokens_per_batch
@@ -123,11 +134,9 @@ class SequenceBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number ``first`` on."""
-        for number, (rows, causal) in enumerate(self._plan(epoch)[first:], start=first):
-            if causal:
-                yield self._next(rows)
-            else:
-                yield self._hide(rows, np.random.default_rng((self._seed, epoch, number)))
+        for number, (rows, is_next) in enumerate(self._plan(epoch)[first:], start=first):
+            rng = np.random.default_rng((self._seed, epoch, number))
+            yield self._next(rows, rng) if is_next else self._hide(rows, rng)
 
     def count(self, epoch: int) -> int:
         """Batches in an epoch (it varies a little with the shuffle)."""
@@ -154,8 +163,9 @@ class SequenceBatches:
         room = np.where(windows.spare > 0, kinds.step, windows.lengths - 1)
         back = (rng.random(len(windows)) * room).astype(np.int64)
         ends = windows.starts + windows.lengths - np.where(last, back, 0)
-        lengths = np.minimum(self._max_length, ends - windows.starts + windows.spare)
-        lengths = np.where(last, lengths, windows.lengths)
+        lengths = np.where(last, ends - windows.starts + windows.spare, windows.lengths)
+        # A next row may be longer by one than what the model reads: its newest item is a label only.
+        lengths = np.minimum(lengths, self._max_length + causal)
         return _Rows(ends - lengths, lengths, last), causal
 
     def _fill(self, all_lengths: Int64, order: Int64) -> list[Int64]:
@@ -184,16 +194,33 @@ class SequenceBatches:
         weights = None if self._weights is None else self._weights[index][hidden]
         tokens[hidden] = self._mask_token
         tokens[~real] = 0
-        return Batch(tokens, None if real.all() else real, False, columns, np.flatnonzero(asked), labels, weights)
+        return Batch(tokens, None if real.all() else real, False, None, columns, np.flatnonzero(asked), labels, weights)
 
-    def _next(self, rows: _Rows) -> Batch:
-        """A batch of next rows: a token less than its windows, each predicting the one that follows."""
+    def _next(self, rows: _Rows, rng: np.random.Generator) -> Batch:
+        """A batch of next rows: a token less than its windows; what predicts, predicts the one that follows."""
         index, real = _table(rows)
         items = self._items[index].astype(np.int64)
         tokens, real = np.where(real, items, 0)[:, :-1], real[:, :-1]
-        labels = items[:, 1:][real]
-        weights = None if self._weights is None else self._weights[index][:, 1:][real]
-        return Batch(tokens, None if real.all() else real, True, None, np.flatnonzero(real), labels, weights)
+        n, lengths = tokens.shape[1], rows.lengths - 1
+        prefix, asking = None, real
+        if self._kinds.prefix:
+            prefix = (rng.random(len(lengths)) * (lengths + 1)).astype(np.int64)  # 0 to all of them
+            asking = real & (np.arange(n) >= (n - lengths + prefix - 1)[:, None])
+        labels = items[:, 1:][asking]
+        weights = None if self._weights is None else self._weights[index][:, 1:][asking]
+        times = None if self._times is None else self._times[index]
+        return Batch(
+            tokens,
+            None if real.all() else real,
+            causal=True,
+            prefix=prefix,
+            columns=None,
+            targets=np.flatnonzero(asking),
+            labels=labels,
+            weights=weights,
+            times=None if times is None else times[:, :-1],
+            asked=None if times is None else times[:, 1:],
+        )
 
     def _hidden(self, real: NDArray[np.bool_], rows: _Rows, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Which tokens are hidden, bool [B, n]: an exact count per row, never all of a row."""

@@ -15,9 +15,13 @@ class SequenceTraining(Section):
         1600, ge=2, description="Real tokens in a batch, about; small batches converge in fewer passes."
     )
     mask_share: float = Field(0.2, gt=0, lt=1, description="Share of a row's items hidden (rho of the Cloze task).")
-    last_share: float = Field(0.1, ge=0, le=1, description="Share of rows in which only the last item is hidden.")
+    last_share: float = Field(0.0, ge=0, le=1, description="Share of rows in which only the last item is hidden.")
     next_share: float = Field(
-        0.0, ge=0, le=1, description="Share of rows in which every item predicts the next and sees none that is newer."
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of rows in which items predict the next; the rest are Cloze rows. With bidirectional "
+        "attention a random part of each row is read both ways first.",
     )
     window_step: float = Field(
         0.5, gt=0, le=1, description="Step between windows of a long history, as a share of max_length."
@@ -64,18 +68,21 @@ class SequenceConfig(Section):
 
     @model_validator(mode="after")
     def _rows_fit_the_mask(self) -> Self:
-        if self.model.causal and self.rows.next_share < 1:
+        if self.model.question == "mask" and self.rows.next_share > 0:
             raise ValueError(
-                "a causal model never sees [MASK]: set rows.next_share to 1 and rows.last_share to 0, or take the "
-                "preset causal"
+                "rows.next_share is for models in which the newest item asks: set it to 0 with question mask"
             )
+        if self.model.question == "newest" and self.rows.last_share > 0:
+            raise ValueError("rows.last_share is for models that ask with [MASK]: set it to 0 with question newest")
+        if self.model.causal and self.rows.next_share < 1:
+            raise ValueError("a causal model never sees [MASK]: set rows.next_share to 1, or take --preset causal")
         return self
 
 
 class ItemKnnConfig(Section):
     """The item-kNN baseline; ``decay`` is the content baseline's too."""
 
-    neighbours: int = Field(200, ge=1, description="Similar items kept per item; memory grows with it.")
+    neighbours: int = Field(100, ge=1, description="Similar items kept per item; memory grows with it.")
     shrinkage: float = Field(
         10.0, ge=0, description="Added to the denominator of the cosine, so that few shared users mean little."
     )

@@ -23,6 +23,8 @@ class Targets:
     """[T] each history is ``SequenceData.items[begin:end]``, oldest first; items unknown to training are left out."""
     items: Int64
     """[T] the item that came next, in the model's numbering; -1 for one that training never shows."""
+    times: NDArray[np.float64] | None = None
+    """[T] when it came, epoch seconds; None where the log has no times."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -45,6 +47,8 @@ class SequenceData:
     """[V] training events per item: the popularity baseline."""
     validation: Targets
     test: Targets
+    times: NDArray[np.float64] | None = None
+    """[N'] when each event happened, epoch seconds; None where the log has no times."""
 
     @property
     def num_items(self) -> int:
@@ -82,7 +86,8 @@ def prepare_sequences(log: InteractionLog, split: Split) -> SequenceData:
         raise DatasetError("every interaction that trains weighs 0, so there is nothing to learn; give some a weight")
 
     def targets(users: Int64, positions: Int64) -> Targets:
-        return Targets(users, begins[users], place[positions], numbered[positions].astype(np.int64))
+        times = None if log.timestamps is None else log.timestamps[positions]
+        return Targets(users, begins[users], place[positions], numbered[positions].astype(np.int64), times)
 
     return SequenceData(
         vocabulary=vocabulary,
@@ -93,20 +98,18 @@ def prepare_sequences(log: InteractionLog, split: Split) -> SequenceData:
         counts=counts[vocabulary],
         validation=targets(split.validation_users, split.validation_positions),
         test=targets(split.test_users, split.test_positions),
+        times=None if log.timestamps is None else log.timestamps[known],
     )
 
 
-def padded_histories(
-    items: NDArray[np.int32], begins: Int64, ends: Int64, length: int
-) -> tuple[Int64, NDArray[np.bool_]]:
-    """The newest ``length`` items of each history as a right-aligned table.
+def newest_places(begins: Int64, ends: Int64, length: int) -> tuple[Int64, NDArray[np.bool_]]:
+    """Where the newest ``length`` events of each history stand, as a right-aligned table.
 
     Returns:
-        tokens int64 [B, n] (0 where padded) and mask bool [B, n] (True for real items), n = longest history, at
-        least 1 and at most ``length``.
+        Places in ``SequenceData.items`` int64 [B, n] (0 where padded) and mask bool [B, n] (True for real events), n =
+        longest history, at least 1 and at most ``length``.
     """
     sizes = np.minimum(ends - begins, length)
     n = max(1, int(sizes.max(initial=0)))
     mask = np.arange(n) >= (n - sizes)[:, None]
-    index = (ends - n)[:, None] + np.arange(n)
-    return np.where(mask, items[np.where(mask, index, 0)], 0).astype(np.int64), mask
+    return np.where(mask, (ends - n)[:, None] + np.arange(n), 0), mask

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsvc.metrics.ranking import ranking_metrics
+from recsvc.models.sequence.attributes import ItemAttributes
 from recsvc.models.sequence.model import SequenceModel
+from recsvc.models.sequence.time_bias import Times
 from training.sequence.batches import Batch, RowKinds, SequenceBatches, sliding_windows
 from training.sequence.config import EvaluationConfig, SequenceConfig
 from training.sequence.data import SequenceData
@@ -18,24 +20,25 @@ from training.sequence.losses import LossOfTargets
 from training.sequence.shares import share_of
 
 
-def build_model(num_items: int, config: SequenceConfig) -> SequenceModel:
+def build_model(num_items: int, config: SequenceConfig, attributes: ItemAttributes | None = None) -> SequenceModel:
     """A freshly initialised model; the weights depend on the seed and the shapes alone."""
     torch.manual_seed(config.loop.seed)
-    return SequenceModel(num_items, config.model)
+    return SequenceModel(num_items, config.model, attributes)
 
 
 def make_batches(data: SequenceData, config: SequenceConfig) -> SequenceBatches:
     """The training batches that a configuration describes."""
     model, rows = config.model, config.rows
-    length = model.max_length + model.causal  # a causal row gives its newest token as a label only
+    length = model.max_length + (model.question == "newest")  # a next row gives its newest token as a label only
     step = max(1, round(rows.window_step * length))
     return SequenceBatches(
         data.items,
         sliding_windows(data.train_begins, data.train_ends, length, step),
-        RowKinds(rows.mask_share, rows.last_share, rows.next_share, step),
+        RowKinds(rows.mask_share, rows.last_share, rows.next_share, not model.causal, step),
         weights=data.weights,
+        times=data.times if model.time_bias else None,
         mask_token=data.num_items,
-        max_length=length,
+        max_length=model.max_length,
         tokens_per_batch=rows.tokens_per_batch,
         seed=config.loop.seed,
     )
@@ -55,8 +58,14 @@ class SequenceTask:
     name = "behaviour"
     metric = "ndcg@10"
 
-    def __init__(self, data: SequenceData, config: SequenceConfig, evaluation: EvaluationConfig) -> None:
-        self.model: SequenceModel = build_model(data.num_items, config)
+    def __init__(
+        self,
+        data: SequenceData,
+        config: SequenceConfig,
+        evaluation: EvaluationConfig,
+        attributes: ItemAttributes | None = None,
+    ) -> None:
+        self.model: SequenceModel = build_model(data.num_items, config, attributes)
         self._data = data
         self._evaluation = evaluation
         self._batches = make_batches(data, config)
@@ -84,12 +93,17 @@ class SequenceTask:
         def there(array: NDArray[Any] | None) -> Tensor | None:
             return None if array is None else torch.from_numpy(array).to(device)
 
+        times = None
+        if batch.times is not None and batch.asked is not None:
+            times = Times(torch.from_numpy(batch.times).to(device), torch.from_numpy(batch.asked).to(device))
         queries = model(
             there(batch.tokens),
             there(batch.mask),
             there(batch.targets),
             columns=there(batch.columns),
             causal=batch.causal,
+            prefix=there(batch.prefix),
+            times=times,
         )
         labels = torch.from_numpy(batch.labels).to(device)
         loss = self._loss(self.model, queries, labels, there(batch.weights), step.pool)
@@ -98,7 +112,7 @@ class SequenceTask:
     def validate(self) -> dict[str, float]:
         """HR@10, NDCG@10 and MRR@10 on the validation targets."""
         ranks = evaluate_ranks(
-            model_scorer(self.model, self._data),
+            model_scorer(self.model, self._data, self._data.validation),
             self._data,
             self._data.validation,
             exclude_seen=self._evaluation.exclude_seen,

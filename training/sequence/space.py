@@ -1,4 +1,4 @@
-"""The `behaviour` space in the pipeline: fit, evaluate and export BERT4Rec."""
+"""The `behaviour` space in the pipeline: fit, evaluate and export a sequence model."""
 
 from pathlib import Path
 from typing import Any
@@ -7,22 +7,19 @@ import numpy as np
 from safetensors.torch import load_file
 
 from recsvc.data import Dataset, make_split
-from recsvc.metrics.ranking import ranking_metrics
-from recsvc.models.sequence.bert4rec import BERT4Rec
+from recsvc.errors import DatasetError, RunError
+from recsvc.models.sequence.attributes import ItemAttributes
+from recsvc.models.sequence.model import SequenceModel
 from recsvc.releases import SpaceEntry
 from training.config import Config
 from training.loop import BEST_WEIGHTS, Trainer
 from training.progress import Reporter
 from training.run import Run
 from training.sequence.data import SequenceData, prepare_sequences
-from training.sequence.evaluate import (
-    evaluate_ranks,
-    model_scorer,
-    popularity_scorer,
-    target_facts,
-)
+from training.sequence.evaluation import evaluate_next_items
 from training.sequence.export import export_sequence
 from training.sequence.fit import SequenceTask, build_model
+from training.sequence.item_attributes import check_attributes, item_attributes
 
 _WARMUP_HISTORIES = 16
 
@@ -41,8 +38,15 @@ class BehaviourSpace:
 
         Raises:
             DatasetError: nothing can be learnt or held out.
+            ConfigError: items have no such attribute.
         """
         assert dataset.log is not None
+        check_attributes(dataset, config.sequence.model)
+        if config.sequence.model.time_bias and dataset.log.timestamps is None:
+            raise DatasetError(
+                "sequence.model.time_bias needs times, and the interactions have no timestamp column; add one or set "
+                "it to false"
+            )
         prepare_sequences(dataset.log, make_split(dataset.log, config.split))
 
     def prepare(self, folder: Path, dataset: Dataset, config: Config, reporter: Reporter) -> None:
@@ -51,10 +55,10 @@ class BehaviourSpace:
         dataset.log.save(folder)
 
     def train(self, run: Run, *, resume: bool, reporter: Reporter) -> str:
-        """Fit BERT4Rec; the best weights by validation NDCG@10 end in ``model.safetensors``."""
+        """Fit the model; the best weights by validation NDCG@10 end in ``model.safetensors``."""
         config = run.config
         _, data = self._data(run)
-        task = SequenceTask(data, config.sequence, config.evaluation)
+        task = SequenceTask(data, config.sequence, config.evaluation, self._attributes(run, data))
         folder = run.folder / self.name
         trainer = Trainer(
             task,
@@ -85,33 +89,23 @@ class BehaviourSpace:
         return run.read_json(f"{self.name}.json") is not None
 
     def evaluate(self, run: Run, reporter: Reporter) -> dict[str, Any]:
-        """Full ranking of the test targets by the model and by popularity."""
-        protocol, data = self._data(run)
-        settings = run.config.evaluation
-        scorers = {
-            "model": model_scorer(self.load_model(run, data), data),
-            "popularity": popularity_scorer(data),
-        }
-        found = {}
-        for name, scorer in scorers.items():
-            ranks = evaluate_ranks(scorer, data, data.test, exclude_seen=settings.exclude_seen)
-            found[name] = ranking_metrics(ranks, settings.cutoffs)
-        return {
-            "protocol": {
-                "split": protocol,
-                "ranking": f"all {data.num_items} items of the training interactions"
-                + ("; items of the whole history excluded" if settings.exclude_seen else "; nothing excluded"),
-                "ties": "count half",
-                **target_facts(data, data.test),
-                "data_sha256": run.fingerprint,
-                "seed": run.config.sequence.loop.seed,
-            },
-            "model": found.pop("model"),
-            "baselines": found,
-        }
+        """Full ranking of the test targets by the model and by the baselines; see ``evaluate_next_items``."""
+        log = run.load_log()
+        split = make_split(log, run.config.split)
+        data = prepare_sequences(log, split)
+        return evaluate_next_items(run, self.load_model(run, data), log, split, data)
 
     def export(self, run: Run, folder: Path) -> SpaceEntry:
-        """Write the encoder, the item table and the index of look-alikes."""
+        """Write the encoder, the item table and the index of look-alikes.
+
+        Raises:
+            RunError: the model has a time bias.
+        """
+        if run.config.sequence.model.time_bias:
+            raise RunError(
+                f"{run.folder}: a model with sequence.model.time_bias cannot be published yet, since a history in a "
+                "request carries no times; train without it"
+            )
         _, data = self._data(run)
         return export_sequence(self.load_model(run, data), data.vocabulary, folder)
 
@@ -119,16 +113,21 @@ class BehaviourSpace:
         """Histories of every length, drawn at random: a release carries nobody's own."""
         _, data = self._data(run)
         rng = np.random.default_rng(0)
-        lengths = np.linspace(1, run.config.sequence.model.max_length - 1, _WARMUP_HISTORIES).astype(int)
+        lengths = np.linspace(1, run.config.sequence.model.max_history, _WARMUP_HISTORIES).astype(int)
         histories = [rng.integers(0, data.num_items, size=length).tolist() for length in lengths]
         log = run.load_log()
         return {"histories": [data.ids_of(log, history) for history in histories]}
 
-    def load_model(self, run: Run, data: SequenceData) -> BERT4Rec:
+    def load_model(self, run: Run, data: SequenceData) -> SequenceModel:
         """The trained model in evaluation mode."""
-        model = build_model(data.num_items, run.config.sequence)
+        model = build_model(data.num_items, run.config.sequence, self._attributes(run, data))
         model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS))
         return model.eval()
+
+    def _attributes(self, run: Run, data: SequenceData) -> ItemAttributes | None:
+        return item_attributes(
+            run.catalogue(), data.ids_of(run.load_log(), range(data.num_items)), run.config.sequence.model
+        )
 
     def _data(self, run: Run) -> tuple[str, SequenceData]:
         log = run.load_log()

@@ -12,11 +12,16 @@ class SequenceModelConfig(BaseModel):
 
     attention: Literal["bidirectional", "causal"] = Field(
         "bidirectional",
-        description="bidirectional: every item sees every other, and [MASK] asks (BERT4Rec); causal: items see what "
-        "came before, and the newest asks (SASRec).",
+        description="How a history is read. bidirectional: every item sees every other (BERT4Rec); causal: items see "
+        "what came before them (SASRec).",
+    )
+    question: Literal["mask", "newest"] = Field(
+        "newest",
+        description="Whose output asks for the next item: that of a [MASK] behind the history (BERT4Rec), or of its "
+        "newest item (SASRec).",
     )
     block: Literal["post-norm", "pre-norm", "ligr"] = Field(
-        "post-norm",
+        "ligr",
         description="Transformer block: post-norm (BERT4Rec), pre-norm, or ligr (pre-norm, gated, SwiGLU).",
     )
     dim: int = Field(64, ge=4, le=2048, description="Width d of item vectors and hidden states.")
@@ -35,6 +40,11 @@ class SequenceModelConfig(BaseModel):
     head_norm: bool = Field(
         True, description="LayerNorm before the item table, as in BERT4Rec's code (not in the paper)."
     )
+    time_bias: bool = Field(
+        False,
+        description="Attention depends on how long before the question things happened. Needs timestamps, and the time "
+        "of the question: in figures that of the target, so report them apart. Such a model is not served yet.",
+    )
     attributes: tuple[str, ...] = Field(
         (), description="Columns of items.* whose values have vectors too, summed into the items' vectors."
     )
@@ -47,10 +57,14 @@ class SequenceModelConfig(BaseModel):
     @property
     def max_history(self) -> int:
         """Items of a history that the model reads at most: a [MASK] takes one place."""
-        return self.max_length if self.causal else self.max_length - 1
+        return self.max_length - (self.question == "mask")
 
     @model_validator(mode="after")
-    def _heads_divide_dim(self) -> "SequenceModelConfig":
+    def _fits_together(self) -> "SequenceModelConfig":
+        if self.causal and self.question == "mask":
+            raise ValueError(
+                "with causal attention the newest item asks: set question to newest, or take --preset causal"
+            )
         if self.dim % self.heads:
             raise ValueError(f"dim ({self.dim}) must be a multiple of heads ({self.heads})")
         return self

@@ -19,6 +19,7 @@ from recsvc.models.sequence.attributes import ItemAttributes
 from recsvc.models.sequence.blocks import Block, Select, make_block
 from recsvc.models.sequence.config import SequenceModelConfig
 from recsvc.models.sequence.dropout import Dropout
+from recsvc.models.sequence.time_bias import TimeBias, Times
 
 
 class SequenceModel(nn.Module):
@@ -37,6 +38,7 @@ class SequenceModel(nn.Module):
         self.embedding_norm = nn.LayerNorm(config.dim) if config.embedding_norm else nn.Identity()
         self.embedding_dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(make_block(config) for _ in range(config.layers))
+        self.time_biases = nn.ModuleList(TimeBias(config.heads) for _ in range(config.layers * config.time_bias))
         # A pre-norm stack ends unnormalised.
         self.final_norm = nn.Identity() if config.block == "post-norm" else nn.LayerNorm(config.dim)
         self.projection = nn.Sequential(
@@ -73,6 +75,8 @@ class SequenceModel(nn.Module):
         *,
         columns: Tensor | None = None,
         causal: bool = False,
+        prefix: Tensor | None = None,
+        times: Times | None = None,
     ) -> Tensor:
         """What asks for each target: the projected output at its place; logits are ``query @ table.T + bias``.
 
@@ -80,13 +84,12 @@ class SequenceModel(nn.Module):
             tokens: int64 [B, n] item rows, [MASK] where an item is hidden; any row where ``mask`` is False.
             mask: bool [B, n], True for real tokens; None if all are.
             targets: int64 [M], flat positions (row * n + column, or row * q + place among ``columns``).
-            columns: int64 [B, q], the columns that are read; None: all.
-            causal: no token sees a newer one.
+            columns, causal, prefix, times: see :meth:`hidden`.
 
         Returns:
             Queries [M, d].
         """
-        hidden = self.hidden(self.embed(tokens), mask, causal=causal, columns=columns)
+        hidden = self.hidden(self.embed(tokens), mask, causal=causal, prefix=prefix, columns=columns, times=times)
         queries: Tensor = self.projection(hidden.flatten(0, 1)[targets])
         return queries
 
@@ -96,53 +99,71 @@ class SequenceModel(nn.Module):
         mask: Tensor | None,
         *,
         causal: bool = False,
+        prefix: Tensor | None = None,
         columns: Tensor | None = None,
         last_only: bool = False,
+        times: Times | None = None,
     ) -> Tensor:
         """Encode token vectors.
 
         Args:
             vectors: token vectors [B, n, d], right-aligned, n <= max_length.
             mask: bool [B, n], True for tokens that may be seen; None if all may.
-            causal: no token sees a newer one.
+            causal: no token sees a newer one, but for those of the prefix.
+            prefix: int64 [B], with ``causal``: so many of the oldest tokens of a row are seen by all of it; None: none.
             columns: int64 [B, q], the columns that are wanted; the last block computes no others.
             last_only: the last column alone is wanted.
+            times: of the tokens and of what they ask about, [B, n] each; for a model with time bias.
 
         Returns:
             Hidden states of the last layer, [B, n, d], [B, q, d] with ``columns``, [B, d] with ``last_only``.
         """
         x = self._input(vectors)
         visible = None if mask is None else mask[:, None, None, :]
-        if causal and visible is not None:
-            visible = _causal(visible)
-        for block in self.blocks[:-1]:
-            x = block(x, visible, causal=causal)
+        last_visible = visible if last_only else None  # the newest token sees them all
+        if causal and not (visible is None and prefix is None and times is None):
+            visible = _causal(vectors.shape[1], vectors.device, visible, prefix)
+        *blocks, last = self.blocks
+        for number, block in enumerate(blocks):
+            x = block(x, self._biased(number, visible, times), causal=causal)
         if last_only:
-            visible = None if mask is None else mask[:, None, None, :]  # the newest token sees them all
-            x = self.blocks[-1](x, visible, select=lambda y: y[:, -1:])[:, 0]
+            newest = None if times is None else Times(times.tokens, times.asked[:, -1:])
+            x = last(x, self._biased(-1, last_visible, newest), select=lambda y: y[:, -1:])[:, 0]
         else:
             select: Select | None = None
             if columns is not None:
                 assert not causal, "columns are for bidirectional rows: causal ones are read everywhere"
                 place = columns[..., None].expand(-1, -1, x.shape[-1])
+                times = None if times is None else Times(times.tokens, times.asked.gather(1, columns))
 
                 def select(y: Tensor) -> Tensor:
                     return y.gather(1, place)
 
-            x = self.blocks[-1](x, visible, causal=causal, select=select)
+            x = last(x, self._biased(-1, visible, times), causal=causal, select=select)
         hidden: Tensor = self.final_norm(x)
         return hidden
 
-    def query(self, vectors: Tensor, mask: Tensor | None, mask_vector: Tensor | None = None) -> Tensor:
+    def query(
+        self,
+        vectors: Tensor,
+        mask: Tensor | None,
+        mask_vector: Tensor | None = None,
+        *,
+        times: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Encode histories of item vectors [B, n, d] (n <= max_history) to what asks for the next item, [B, d].
 
-        A bidirectional model appends [MASK] and reads it; a causal one reads the newest item. The score of item v is
+        What asks is a [MASK] that is appended, or the newest item. The score of item v is
         ``query @ item_vectors[v] + bias[v]``; evaluation, export and service all come through here. A False
         in the middle of ``mask`` hides that item and leaves the positions of the others. An export
-        passes the [MASK] token's vector [d], to leave the item table outside.
+        passes the [MASK] token's vector [d], to leave the item table outside. A model with time bias also needs
+        ``times``: when the items happened [B, n] and when the question is asked [B].
         """
+        asked = None if times is None else self._times(*times)
         vectors, mask = self._with_question(vectors, mask, mask_vector)
-        projected: Tensor = self.projection(self.hidden(vectors, mask, causal=self.config.causal, last_only=True))
+        projected: Tensor = self.projection(
+            self.hidden(vectors, mask, causal=self.config.causal, last_only=True, times=asked)
+        )
         return projected
 
     def score(self, query: Tensor) -> Tensor:
@@ -158,13 +179,27 @@ class SequenceModel(nn.Module):
         B, n, _ = vectors.shape
         visible = vectors.new_ones(B, n, dtype=torch.bool) if mask is None else mask
         visible = visible[:, None, None, :]
-        visible = _causal(visible) if self.config.causal else visible
+        visible = _causal(n, vectors.device, visible, None) if self.config.causal else visible
         x, found = self._input(vectors), []
         for module in self.blocks:
             block = cast(Block, module)
             found.append(block.attention.weights(block.attention_input(x), visible))
             x = block(x, visible)
         return found
+
+    def _biased(self, block: int, visible: Tensor | None, times: Times | None) -> Tensor | None:
+        """The attention mask of a block: what may be seen, and with time bias by how much more or less."""
+        if not self.config.time_bias:
+            return visible
+        if times is None:
+            raise ValueError("this model has a time bias: give the times of the items and of the question")
+        bias: Tensor = self.time_biases[block](times)
+        return bias if visible is None else bias.masked_fill(~visible, -torch.inf)
+
+    def _times(self, items: Tensor, question: Tensor) -> Times:
+        """Times of the tokens of a query and of what each asks about."""
+        then = torch.cat([items, question[:, None]], dim=1)
+        return Times(then, then) if self.config.question == "mask" else Times(items, then[:, 1:])
 
     def _input(self, vectors: Tensor) -> Tensor:
         positions = self.positions.weight[: vectors.shape[1]].flip(0)  # the newest token, last, is position 0
@@ -175,7 +210,7 @@ class SequenceModel(nn.Module):
         self, vectors: Tensor, mask: Tensor | None, mask_vector: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Histories with [MASK] behind them, if the model asks with it."""
-        if self.config.causal:
+        if self.config.question == "newest":
             return vectors, mask
         if mask_vector is None:
             mask_vector = self.items.weight[self.mask_token]
@@ -185,12 +220,21 @@ class SequenceModel(nn.Module):
         return vectors, mask
 
 
-def _causal(visible: Tensor) -> Tensor:
-    """Of what may be seen, [B, 1, 1, n], that which is not newer, [B, 1, n, n]; every token sees itself."""
-    n = visible.shape[-1]
-    older = torch.ones(n, n, dtype=torch.bool, device=visible.device).tril()
-    itself = torch.eye(n, dtype=torch.bool, device=visible.device)
-    return visible & older | itself
+def _causal(n: int, device: torch.device, visible: Tensor | None, prefix: Tensor | None) -> Tensor:
+    """What each token sees, bool [B or 1, 1, n, n]: itself, what is older, and the prefix of its row.
+
+    Args:
+        n: tokens in a row.
+        device: where the mask is made.
+        visible: [B, 1, 1, n], False for tokens that nobody else sees; None if all may be seen.
+        prefix: int64 [B], counted from the oldest token that may be seen.
+    """
+    seen = torch.ones(n, n, dtype=torch.bool, device=device).tril()[None, None]
+    itself = torch.eye(n, dtype=torch.bool, device=device)
+    if prefix is not None:
+        first = 0 if visible is None else visible[:, 0, 0].int().argmax(1)
+        seen = seen | (torch.arange(n, device=device) < (first + prefix)[:, None])[:, None, None]
+    return seen if visible is None else visible & seen | itself
 
 
 def _initialise(module: nn.Module) -> None:

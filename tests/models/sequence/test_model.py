@@ -18,7 +18,8 @@ V = 11
 
 def make_model(attributes=None, **settings):
     torch.manual_seed(3)
-    config = SequenceModelConfig(**{"dim": 8, "layers": 2, "heads": 2, "max_length": 7} | settings)
+    asks = {"question": "newest" if settings.get("attention") == "causal" else "mask"}
+    config = SequenceModelConfig(**{"dim": 8, "layers": 2, "heads": 2, "max_length": 7} | asks | settings)
     model = SequenceModel(V, config, attributes).eval()
     with torch.no_grad():  # away from the tiny initial values, where every formula looks alike
         for parameter in model.parameters():
@@ -47,8 +48,8 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def oracle_attention(x, attention, causal):
-    """One head and one token at a time."""
+def oracle_attention(x, attention, causal, prefix=0):
+    """One head and one token at a time; of a causal row the first ``prefix`` tokens are seen by all."""
     n, d = x.shape
     width = d // attention.heads
     q, k, v = np.split(linear(x, attention.qkv), 3, axis=-1)
@@ -56,17 +57,17 @@ def oracle_attention(x, attention, causal):
     for j in range(attention.heads):
         part = slice(j * width, (j + 1) * width)
         for i in range(n):
-            seen = slice(0, i + 1 if causal else n)
+            seen = slice(0, max(i + 1, prefix) if causal else n)
             weights = np.exp(q[i, part] @ k[seen, part].T / math.sqrt(width))
             mixed[i, part] = weights / weights.sum() @ v[seen, part]
     return linear(mixed, attention.out)
 
 
-def oracle_block(x, block, kind, causal):
+def oracle_block(x, block, kind, causal, prefix=0):
     if kind == "post-norm":
-        a = layer_norm(x + oracle_attention(x, block.attention, causal), block.attention_norm)
+        a = layer_norm(x + oracle_attention(x, block.attention, causal, prefix), block.attention_norm)
         return layer_norm(a + linear(gelu(linear(a, block.ffn[0])), block.ffn[2]), block.ffn_norm)
-    attended = oracle_attention(layer_norm(x, block.attention_norm), block.attention, causal)
+    attended = oracle_attention(layer_norm(x, block.attention_norm), block.attention, causal, prefix)
     if kind == "pre-norm":
         x = x + attended
         return x + linear(gelu(linear(layer_norm(x, block.ffn_norm), block.ffn[0])), block.ffn[2])
@@ -76,15 +77,16 @@ def oracle_block(x, block, kind, causal):
     return x + sigmoid(linear(x, block.ffn_gate)) * fed
 
 
-def oracle_logits(model, tokens):
+def oracle_logits(model, tokens, *, causal=None, prefix=0):
     """Logits at every position of one unpadded row of tokens."""
+    causal = model.config.causal if causal is None else causal
     config, n = model.config, len(tokens)
     positions = model.positions.weight.detach().numpy()
     x = model.items.weight.detach().numpy()[tokens] + np.stack([positions[n - 1 - i] for i in range(n)])
     if config.embedding_norm:
         x = layer_norm(x, model.embedding_norm)
     for block in model.blocks:
-        x = oracle_block(x, block, config.block, config.causal)
+        x = oracle_block(x, block, config.block, causal, prefix)
     if config.block != "post-norm":
         x = layer_norm(x, model.final_norm)
     if config.projection:
@@ -112,14 +114,30 @@ def test_every_kind_equals_its_formulas(kind):
     mask = torch.tensor([[False] * 2 + [True] * 5, [True] * 7])
     found = logits(model, padded, mask, torch.arange(2, 7), causal=model.config.causal)
     np.testing.assert_allclose(found.detach().numpy(), oracle_logits(model, tokens), rtol=2e-4, atol=1e-4)
-    asked = tokens if model.config.causal else np.append(tokens, V)
-    scores = model.score(
-        model.query(
-            model.embed(padded[:, : 7 if model.config.causal else 6]), mask[:, : 7 if model.config.causal else 6]
-        )
-    )
-    if model.config.causal:
-        np.testing.assert_allclose(scores[0].detach().numpy(), oracle_logits(model, asked)[-1], rtol=2e-4, atol=1e-4)
+    rows, real = (padded, mask) if model.config.causal else (padded[:, :6], mask[:, :6])
+    scores = model.score(model.query(model.embed(rows), real))[0].detach().numpy()
+    asked = rows[0, 2:].numpy() if model.config.causal else np.append(rows[0, 2:], V)
+    np.testing.assert_allclose(scores, oracle_logits(model, asked)[-1], rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", ["post-norm", "pre-norm", "ligr"])
+def test_a_prefix_is_seen_by_all_of_its_row(block):
+    model = make_model(block=block, question="newest")
+    tokens = np.array([4, 3, 0, 9, 3])
+    padded = torch.tensor([[7, 7, *tokens], [1, 2, 3, 4, 5, 6, 7], [7, 7, *tokens]])
+    mask = torch.tensor([[False] * 2 + [True] * 5, [True] * 7, [False] * 2 + [True] * 5])
+    prefix = torch.tensor([3, 6, 0])
+    targets = torch.cat([torch.arange(2, 7), torch.arange(16, 21)])
+    found = logits(model, padded, mask, targets, causal=True, prefix=prefix).detach().numpy()
+    np.testing.assert_allclose(found[:5], oracle_logits(model, tokens, causal=True, prefix=3), rtol=2e-4, atol=1e-4)
+    np.testing.assert_allclose(found[5:], oracle_logits(model, tokens, causal=True), rtol=2e-4, atol=1e-4)
+    unpadded = torch.from_numpy(tokens)[None]
+    alone = logits(model, unpadded, None, torch.arange(5), causal=True, prefix=torch.tensor([3]))
+    np.testing.assert_allclose(alone.detach().numpy(), found[:5], rtol=2e-4, atol=1e-4)
+    # The newest of a prefix asks what it asks at serving time.
+    query = model.query(model.embed(torch.from_numpy(tokens)[None]), None)
+    whole = logits(model, unpadded, None, torch.tensor([4]), causal=True, prefix=torch.tensor([5]))
+    torch.testing.assert_close(model.score(query), whole, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
@@ -167,7 +185,7 @@ def test_attention_weights_are_those_of_the_forward_pass(attention):
     tokens, real = model._with_question(vectors, mask, None)
     x = model._input(tokens)
     visible = real[:, None, None, :]
-    x = model.blocks[0](x, _causal(visible) if attention == "causal" else visible)
+    x = model.blocks[0](x, _causal(n, x.device, visible, None) if attention == "causal" else visible)
     attend = model.blocks[1].attention
     _, _, values = attend._heads(x, None)
     mixed = attend.out((layers[1] @ values).transpose(1, 2).flatten(2))[:, -1]
@@ -263,7 +281,9 @@ def test_gradients_are_right():
         assert parameter.grad[index].item() == pytest.approx((values[0] - values[1]) / (2 * step), abs=1e-7)
 
 
-def test_heads_must_divide_the_width():
+def test_settings_must_fit_together():
+    with pytest.raises(ValidationError, match="the newest item asks"):
+        SequenceModelConfig(attention="causal", question="mask")
     with pytest.raises(ValidationError, match="multiple of heads"):
         SequenceModelConfig(dim=10, heads=3)
 

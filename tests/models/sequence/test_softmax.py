@@ -19,6 +19,7 @@ def tensors(M, V, d, *, dtype=torch.float64, scale=1.0):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_and_gradients_equal_cross_entropy(monkeypatch, chunk, weighted):
     monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr(module, "_ROWS", 1)
     queries, table, bias = tensors(7, 11, 5)
     labels = torch.tensor([0, 3, 3, 10, 1, 9, 5])
     weights = torch.tensor([0.0, 1.0, 2.5, 1.0, 0.5, 3.0, 1.0], dtype=torch.float64) if weighted else None
