@@ -1,6 +1,7 @@
 """What the command line prints: facts, figures and answers. Imports nothing heavy."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print one line on standard error, so that standard output stays for results."""
-    print(text, file=sys.stderr)
+    """Print one line on standard error, so that standard output stays for results.
+
+    Of several processes that torchrun has started the first alone speaks.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr)
 
 
 def print_facts(facts: dict[str, Any]) -> None:
@@ -23,16 +28,74 @@ def print_facts(facts: dict[str, Any]) -> None:
 
 
 def print_evaluation(space: str, result: dict[str, Any]) -> None:
-    """Print a space's protocol, and its metrics beside those of the baselines."""
+    """Print a space's protocol, its metrics beside those of the baselines, and whatever else it was judged by."""
     print(f"{space}")
     for label, value in result["protocol"].items():
-        print(f"  {label}: {value}")
-    columns = {"model": result["model"], **result["baselines"]}
-    width = max(10, *map(len, result["model"]))
-    print(f"  {'':{width}}" + "".join(f"{name:>14}" for name in columns))
-    for metric in result["model"]:
-        cells = (f"{values[metric]:>14.4f}" if metric in values else f"{'':14}" for values in columns.values())
+        if isinstance(value, dict):
+            print(f"  {label}:")
+            for name, text in value.items():
+                print(f"    {name}: {text}")
+        else:
+            print(f"  {label}: {value}")
+    _print_figures({"model": result["model"], **result["baselines"]})
+    if "intervals" in result:
+        _print_intervals(result["intervals"])
+    if "cold_warm" in result:
+        rows = [{"bucket": name, **row} for name, row in result["cold_warm"].items()]
+        _print_buckets("cold, warm and total", rows)
+    for name, rows in result.get("breakdown", {}).items():
+        _print_buckets(name.replace("_", " "), rows)
+    if "sampled" in result:
+        sampled = dict(result["sampled"])
+        print(f"  {sampled.pop('label')}: {sampled.pop('negatives')}")
+        _print_figures(sampled)
+
+
+def _print_figures(columns: dict[str, dict[str, float]]) -> None:
+    """A table of metrics, a column for each scorer, the first of which has them all."""
+    metrics = next(iter(columns.values()))
+    width = max(10, *map(len, metrics))
+    cell = {name: max(14, len(name) + 2) for name in columns}
+    print(f"  {'':{width}}" + "".join(f"{name:>{cell[name]}}" for name in columns))
+    for metric in metrics:
+        cells = (
+            f"{values[metric]:>{cell[name]}.4f}" if metric in values else " " * cell[name]
+            for name, values in columns.items()
+        )
         print(f"  {metric:{width}}" + "".join(cells).rstrip())
+
+
+def _print_intervals(intervals: dict[str, Any]) -> None:
+    best = intervals["best_baseline"]
+    gain = intervals["model_minus_best_baseline"]
+    print(f"  {intervals['level']:.0%} intervals, {intervals['method']}")
+    rows = {"model": intervals["model"], f"model - {best}": gain}
+    width = max(map(len, rows))
+    for label, own in rows.items():
+        sign = "" if label == "model" else "+"
+        cells = (
+            f"{metric} {v['mean']:{sign}.4f} [{v['low']:{sign}.4f}, {v['high']:{sign}.4f}]" for metric, v in own.items()
+        )
+        print(f"  {label:{width}}  " + "  ".join(cells))
+    ndcg = next(value for metric, value in gain.items() if metric.startswith("ndcg"))
+    if ndcg["high"] < 0:
+        say(f"warning: the model is worse than the baseline {best}")
+    elif ndcg["low"] <= 0:
+        say(f"warning: the model cannot be told from the baseline {best}")
+
+
+def _print_buckets(title: str, rows: list[dict[str, Any]]) -> None:
+    """A table with a row for each bucket of targets: how many, and two metrics of each scorer."""
+    scorers = {name: tuple(own) for row in rows for name, own in row.items() if name not in {"bucket", "targets"}}
+    metrics = next(iter(scorers.values()), ())
+    label = f"{title} ({' / '.join(metrics)})"
+    width = max(len(label), *(len(row["bucket"]) for row in rows))
+    cell = {name: max(17, len(name) + 2) for name in scorers}
+    print(f"  {label:{width}}{'targets':>9}" + "".join(f"{name:>{cell[name]}}" for name in scorers))
+    for row in rows:
+        shown = (" / ".join(f"{value:.4f}" for value in row.get(name, {}).values()) for name in scorers)
+        cells = "".join(f"{text:>{cell[name]}}" for name, text in zip(scorers, shown, strict=True))
+        print(f"  {row['bucket']:{width}}{row['targets']:>9,}{cells}".rstrip())
 
 
 def print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: bool, **facts: str) -> None:

@@ -21,6 +21,7 @@ COMMANDS = [
     "check",
     "train",
     "evaluate",
+    "report",
     "publish",
     "serve",
     "recommend",
@@ -102,6 +103,7 @@ def test_serving_imports_no_pipeline(recsvc_process, tmp_path):
         (["check"], r"Missing argument"),
         (["check", "x", "y"], r"unexpected extra argument"),
         (["evaluate"], r"Missing argument"),
+        (["report"], r"Missing argument"),
         (["publish", "x"], r"Missing option '--store'"),
         (["recommend", "x"], r"Missing option '--store'"),
         (["similar", "--store", "x"], r"either ids or --image"),
@@ -227,13 +229,19 @@ def test_evaluate_prints_and_writes_the_same_figures(recsvc, ring, tmp_path):
     outcome = recsvc("evaluate", ring.run, "--json", file)
     assert outcome.code == 0
     result = json.loads(file.read_text("utf-8"))["behaviour"]
-    assert set(result) == {"protocol", "model", "baselines"}
+    assert set(result) == {"protocol", "model", "baselines", "intervals", "cold_warm", "breakdown"}
     for name, value in result["model"].items():
         (line,) = [line for line in outcome.out.splitlines() if line.split()[:1] == [name]]
-        popularity = result["baselines"]["popularity"][name]
-        assert line.split()[1:] == [f"{value:.4f}", f"{popularity:.4f}"]
-    for label, value in result["protocol"].items():
+        others = [values[name] for values in result["baselines"].values()]
+        assert line.split()[1:] == [f"{value:.4f}" for value in (value, *others)]
+    protocol = dict(result["protocol"])
+    for label, value in (protocol.pop("baselines") | protocol).items():
         assert f"{label}: {value}" in outcome.out
+    for row in (row for rows in result["breakdown"].values() for row in rows):
+        cells = [row["bucket"], str(row["targets"]), *(f"{value:.4f}" for value in row["item_knn"].values())]
+        assert any(set(cells) <= set(line.split()) for line in outcome.out.splitlines())
+    low = result["intervals"]["model"]["ndcg@10"]["low"]
+    assert f"[{low:.4f}, " in outcome.out
     assert result["protocol"]["data_sha256"] in recsvc("check", ring.dataset).out
 
 

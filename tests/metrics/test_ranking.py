@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsvc.metrics.ranking import ranking_metrics, target_ranks
+from recsvc.metrics.ranking import best_items, ranking_metrics, target_gains, target_ranks
+from recsvc.search.topk import top_k
 
 
 @given(arrays(np.float32, (4, 7), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])), st.data())
@@ -49,3 +50,16 @@ def test_metrics_equal_their_formulas():
 def test_no_targets_is_an_error_not_a_nan():
     with pytest.raises(ValueError, match="no targets"):
         ranking_metrics(np.array([]), (10,))
+
+
+@given(arrays(np.float32, (5, 7), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])), st.integers(1, 9))
+def test_lists_are_those_of_the_service(scores, k):
+    for row, found in zip(scores, best_items(scores, k), strict=True):
+        expected = top_k(row, k, np.flatnonzero(row == -np.inf)).tolist()
+        assert found.tolist() == expected + [-1] * (k - len(expected))
+
+
+def test_gains_average_to_the_metrics():
+    ranks = np.array([1.0, 2.0, 3.5, 10.0, 11.0, np.inf])
+    metrics = ranking_metrics(ranks, (10,))
+    assert {f"{name}@10": gains.mean() for name, gains in target_gains(ranks, 10).items()} == pytest.approx(metrics)
