@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,10 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of 
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, such as sequence.model.dim=128; may be repeated.", show_default=False),
+]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option("--preset", help="Settings by name, such as causal; may be repeated.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", help="How many items to return.", min=1)]
@@ -82,6 +87,7 @@ def check(dataset: Dataset, config: ConfigFile = None, settings: Settings = None
 def train(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Run folder to make.", show_default=False)],
+    preset: Presets = None,
     config: ConfigFile = None,
     settings: Settings = None,
     only: Annotated[str, typer.Option("--only", help="Spaces to train, such as graph,image; all when empty.")] = "",
@@ -95,7 +101,7 @@ def train(
 
     # A resumed run goes on with its own settings; --set changes single ones of them, such as runtime.threads.
     base = Run.open(out).config if resume and (out / "run.json").is_file() else None
-    given = load_config(config, settings or (), base=base)
+    given = load_config(config, settings or (), presets=preset or (), base=base)
     names = [name.strip() for name in only.split(",") if name.strip()]
     pipeline.train(dataset, out, config=given, only=names, resume=resume, reporter=Reporter())
     say(f"trained: {out}; next: recsvc evaluate {out}")
@@ -105,13 +111,16 @@ def train(
 def evaluate(
     run: RunFolder,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+    settings: Settings = None,
 ) -> None:
-    """Print test metrics with the protocol beside them."""
+    """Print test metrics with the protocol beside them; --set changes evaluation.* alone."""
     from training import pipeline
+    from training.config import judge_otherwise
     from training.progress import Reporter
     from training.run import Run
 
     opened = Run.open(run)
+    opened = replace(opened, config=judge_otherwise(opened.config, settings or ()))
     if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise ConfigError(f"--json {json_file}: cannot be written; name a file in a folder that exists")
     found = pipeline.evaluate(opened, reporter=Reporter())
@@ -122,6 +131,81 @@ def evaluate(
             raise ConfigError(f"--json {json_file}: cannot be written ({error.strerror})") from None
     for space, result in found.items():
         print_evaluation(space, result)
+
+
+@app.command()
+def tune(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Study folder to make, or to go on with.", show_default=False)],
+    config: ConfigFile = None,
+    settings: Settings = None,
+    only: Annotated[str, typer.Option("--only", help="Space to tune.")] = "behaviour",
+    search: Annotated[
+        Path | None, typer.Option("--search", help="YAML file of what to search [default: one for each space].")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Trials in all [default: 20].", min=1)] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Hours of training after which no further trial begins.", min=0)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the proposals.", min=0)] = 0,
+) -> None:
+    """Search the settings of a space, chosen on validation alone; the same command goes on where it was stopped."""
+    from training.progress import Reporter
+    from training.tuning.settings import configured, overridden
+    from training.tuning.tune import tune as search_settings
+
+    found = search_settings(
+        dataset,
+        out,
+        configure=configured(config, settings or ()),
+        space=only,
+        search=search,
+        fixed=overridden(settings or ()),
+        trials=trials,
+        hours=hours,
+        seed=seed,
+        reporter=Reporter(),
+    )
+    print(found.text)
+    say(f"best run: {found.run}; next: recsvc evaluate {found.run}; its settings: {out / 'best.yaml'}")
+
+
+@app.command()
+def sweep(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.", show_default=False)],
+    vary: Annotated[
+        str, typer.Option("--vary", help="Setting and values, such as sequence.model.dim=32,64.", show_default=False)
+    ],
+    config: ConfigFile = None,
+    settings: Settings = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Space to train [default: the one that the setting is of].")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, one training each for every value.")] = "0",
+) -> None:
+    """Train once for every value of a setting (and seed); table and plot say what it does."""
+    from training.progress import Reporter
+    from training.tuning.settings import configured
+    from training.tuning.sweep import sweep as sweep_setting
+
+    configure = configured(config, settings or ())
+    found = sweep_setting(dataset, out, configure=configure, vary=vary, space=only, seeds=seeds, reporter=Reporter())
+    print(found.text)
+    say(f"runs, figures and plot: {out}")
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write [default: RUN/report.html].")] = None,
+) -> None:
+    """Write one HTML page on a run: figures, curves, attention, examples and their reasons."""
+    from training.progress import Reporter
+    from training.report import write_report
+    from training.run import Run
+
+    print(write_report(Run.open(run), out, reporter=Reporter()))
 
 
 @app.command()
@@ -212,11 +296,11 @@ def similar(
 
 
 @config_app.command("show")
-def config_show(config: ConfigFile = None, settings: Settings = None) -> None:
+def config_show(preset: Presets = None, config: ConfigFile = None, settings: Settings = None) -> None:
     """Print every setting as YAML, defaults included."""
     from training.config import dump_config, load_config
 
-    print(dump_config(load_config(config, settings or ())), end="")
+    print(dump_config(load_config(config, settings or (), presets=preset or ())), end="")
 
 
 @config_app.command("schema")
@@ -280,7 +364,7 @@ def _other_error(error: Exception) -> int:
         say(f"recsvc: {' '.join(error.format_message().split())}{hint}")
         return 2
     if hasattr(error, "signal_number"):  # training.signals.InterruptedTrainingError, without importing it
-        say(f"recsvc: {error}; go on with the same command and --resume")
+        say(f"recsvc: {error}; {getattr(error, 'advice', 'run the same command again')}")
         return 128 + int(error.signal_number)
     raise error
 
