@@ -22,6 +22,8 @@ COMMANDS = [
     "train",
     "evaluate",
     "report",
+    "tune",
+    "sweep",
     "publish",
     "serve",
     "recommend",
