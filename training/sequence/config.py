@@ -58,13 +58,21 @@ class SequenceLoss(Section):
         return self
 
 
+class SequenceLoop(LoopConfig):
+    """The shared loop with the defaults of sequence models."""
+
+    epochs: int = Field(20, ge=1, description="Passes over the training interactions at most.")
+    learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
+    evaluate_every: int = Field(1, ge=1, description="Epochs between two validations.")
+
+
 class SequenceConfig(Section):
-    """The `behaviour` space: BERT4Rec on interaction sequences."""
+    """The `behaviour` space: a model of interaction sequences."""
 
     model: SequenceModelConfig = Field(default_factory=SequenceModelConfig, description="Architecture.")
     rows: SequenceTraining = Field(default_factory=SequenceTraining, description="Training rows.")
     loss: SequenceLoss = Field(default_factory=SequenceLoss, description="What training minimises.")
-    loop: LoopConfig = Field(default_factory=LoopConfig, description="Optimisation and schedule.")
+    loop: SequenceLoop = Field(default_factory=SequenceLoop, description="Optimisation and schedule.")
 
     @model_validator(mode="after")
     def _rows_fit_the_mask(self) -> Self:

@@ -1,9 +1,9 @@
 """How a batch of sequences is divided among processes: row by row in turn, so that all shares are of one length."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.sequence.batches import Batch
 
@@ -22,10 +22,11 @@ def share_of(batch: Batch, rank: int, size: int) -> Batch:
     chosen, weights = row_of % size == rank, batch.weights
     if not len(rows):
         rows, chosen, weights = np.zeros(1, np.int64), row_of == 0, np.zeros(len(row_of), np.float32)
-    parts: dict[str, NDArray[np.generic] | None] = {name: getattr(batch, name) for name in _OF_ROWS}
+    present = [name for name in _OF_ROWS if getattr(batch, name) is not None]
+    parts: dict[str, Any] = {name: getattr(batch, name)[rows] for name in present}
     return replace(
         batch,
-        **{name: None if part is None else part[rows] for name, part in parts.items()},
+        **parts,
         targets=row_of[chosen] // size * width + place[chosen],
         labels=batch.labels[chosen],
         weights=None if weights is None else weights[chosen],
