@@ -22,8 +22,7 @@ _FILM_SETTINGS = (
     "split.validation_users=943",
     "sequence.model.dropout=0.2",
     "sequence.rows.tokens_per_batch=800",
-    "sequence.loop.epochs=50",
-    "sequence.loop.evaluate_every=5",
+    "sequence.loop.epochs=15",
 )
 _PICTURE_SETTINGS: tuple[str, ...] = ()
 # Three tastes that a reader can judge: by title, since both sources number the films alike.

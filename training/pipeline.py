@@ -85,8 +85,8 @@ def _begin(
     single = [name for name, done in trained.items() if not done and name not in SHARED]
     if single and not alone:
         raise RunError(
-            f"{single[0]}: this space is trained by one process; give torchrun `--only {','.join(SHARED)}`, and train the "
-            "others without torchrun and with --resume"
+            f"{single[0]}: this space is trained by one process; give torchrun `--only {','.join(SHARED)}`, and train "
+            "the others without torchrun and with --resume"
         )
     if not unfinished:
         for space in spaces.values():

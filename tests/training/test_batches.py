@@ -62,7 +62,7 @@ def make_batches(
     seed=5,
     weights=None,
     items=None,
-    prefix=False,
+    prefix_share=0.0,
     max_length=None,
 ):
     begins, ends = as_bounds(sizes)
@@ -72,7 +72,7 @@ def make_batches(
     batches = SequenceBatches(
         items,
         windows,
-        RowKinds(mask_share, last_share, next_share, prefix, step),
+        RowKinds(mask_share, last_share, next_share, prefix_share, step),
         weights=weights,
         mask_token=1000,
         max_length=max_length or length,
@@ -160,7 +160,7 @@ def test_next_rows_predict_every_event_from_those_before_it():
 def test_rows_with_a_prefix_predict_from_its_newest_on():
     sizes = [2, 5, 9, 23] * 5
     items = np.arange(sum(sizes), dtype=np.int32)
-    _, _, batches = make_batches(sizes, next_share=1.0, last_share=0.0, items=items, prefix=True)
+    _, _, batches = make_batches(sizes, next_share=1.0, last_share=0.0, items=items, prefix_share=1.0)
     whole = none = 0
     for epoch in range(10):
         for batch in batches.epoch(epoch):

@@ -88,8 +88,8 @@ class RowKinds:
     mask_share: float
     last_share: float
     next_share: float
-    prefix: bool
-    """Whether *next* rows have a prefix."""
+    prefix_share: float
+    """Share of *next* rows that have a prefix."""
     step: int
     """Events between the ends of two windows of one user: a *last* row may end anywhere between them."""
 
@@ -203,8 +203,9 @@ class SequenceBatches:
         tokens, real = np.where(real, items, 0)[:, :-1], real[:, :-1]
         n, lengths = tokens.shape[1], rows.lengths - 1
         prefix, asking = None, real
-        if self._kinds.prefix:
+        if self._kinds.prefix_share > 0:
             prefix = (rng.random(len(lengths)) * (lengths + 1)).astype(np.int64)  # 0 to all of them
+            prefix[rng.random(len(lengths)) >= self._kinds.prefix_share] = 0
             asking = real & (np.arange(n) >= (n - lengths + prefix - 1)[:, None])
         labels = items[:, 1:][asking]
         weights = None if self._weights is None else self._weights[index][:, 1:][asking]

@@ -20,8 +20,14 @@ class SequenceTraining(Section):
         1.0,
         ge=0,
         le=1,
-        description="Share of rows in which items predict the next; the rest are Cloze rows. With bidirectional "
-        "attention a random part of each row is read both ways first.",
+        description="Share of rows in which items predict the next; the rest are Cloze rows.",
+    )
+    prefix_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="With bidirectional attention, share of these rows of which a random number of the oldest items is "
+        "read both ways; the others are causal.",
     )
     window_step: float = Field(
         0.5, gt=0, le=1, description="Step between windows of a long history, as a share of max_length."
@@ -61,7 +67,7 @@ class SequenceLoss(Section):
 class SequenceLoop(LoopConfig):
     """The shared loop with the defaults of sequence models."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the training interactions at most.")
+    epochs: int = Field(12, ge=1, description="Passes over the training interactions at most.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
     evaluate_every: int = Field(1, ge=1, description="Epochs between two validations.")
 

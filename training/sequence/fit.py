@@ -31,10 +31,11 @@ def make_batches(data: SequenceData, config: SequenceConfig) -> SequenceBatches:
     model, rows = config.model, config.rows
     length = model.max_length + (model.question == "newest")  # a next row gives its newest token as a label only
     step = max(1, round(rows.window_step * length))
+    prefix_share = 0.0 if model.causal else rows.prefix_share
     return SequenceBatches(
         data.items,
         sliding_windows(data.train_begins, data.train_ends, length, step),
-        RowKinds(rows.mask_share, rows.last_share, rows.next_share, not model.causal, step),
+        RowKinds(rows.mask_share, rows.last_share, rows.next_share, prefix_share, step),
         weights=data.weights,
         times=data.times if model.time_bias else None,
         mask_token=data.num_items,
