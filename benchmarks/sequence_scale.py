@@ -5,7 +5,8 @@
 Makes a synthetic log of each size (seeded, so always the same), trains the `behaviour` space on it with
 `recsvc train --only behaviour` as a command of its own, and prints what it took. The log: a million items in clusters
 of 20. A user visits clusters one after the other, mostly popular ones; he stays with probability 0.8, and inside a
-cluster the next item follows the one before with probability 0.5. Popularity says little, the history a lot.
+cluster the next item follows the one before with probability 0.5. A tenth of the events are replaced by items in turn,
+so that with ten million every item occurs. Popularity says little, the history a lot.
 """
 
 import argparse
@@ -62,7 +63,10 @@ def make_log(count: int, seed: int = 0) -> pl.DataFrame:
     since = np.arange(total) - np.flatnonzero(jumps)[jump]
     item = cluster * CLUSTER + (places[jump] + since) % CLUSTER
     # Numbers say nothing of popularity.
-    item = rng.permutation(ITEMS).astype(np.int32)[item]
+    shuffled = rng.permutation(ITEMS).astype(np.int32)
+    item = shuffled[item]
+    elsewhere = rng.choice(total, size=total // 10, replace=False)
+    item[elsewhere] = shuffled[np.arange(len(elsewhere)) % ITEMS]
     time_of = 1_600_000_000 + np.arange(total, dtype=np.int64)
     return pl.DataFrame({"user_id": user, "item_id": item, "timestamp": time_of}).with_columns(
         pl.format("u{}", "user_id").alias("user_id"), pl.format("i{}", "item_id").alias("item_id")

@@ -137,6 +137,7 @@ def evaluate(
 def tune(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Study folder to make, or to go on with.", show_default=False)],
+    preset: Presets = None,
     config: ConfigFile = None,
     settings: Settings = None,
     only: Annotated[str, typer.Option("--only", help="Space to tune.")] = "behaviour",
@@ -157,7 +158,7 @@ def tune(
     found = search_settings(
         dataset,
         out,
-        configure=configured(config, settings or ()),
+        configure=configured(config, settings or (), preset or ()),
         space=only,
         search=search,
         fixed=overridden(settings or ()),
@@ -177,6 +178,7 @@ def sweep(
     vary: Annotated[
         str, typer.Option("--vary", help="Setting and values, such as sequence.model.dim=32,64.", show_default=False)
     ],
+    preset: Presets = None,
     config: ConfigFile = None,
     settings: Settings = None,
     only: Annotated[
@@ -189,7 +191,7 @@ def sweep(
     from training.tuning.settings import configured
     from training.tuning.sweep import sweep as sweep_setting
 
-    configure = configured(config, settings or ())
+    configure = configured(config, settings or (), preset or ())
     found = sweep_setting(dataset, out, configure=configure, vary=vary, space=only, seeds=seeds, reporter=Reporter())
     print(found.text)
     say(f"runs, figures and plot: {out}")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 
 from recsvc.data import Dataset, make_split
@@ -120,8 +121,10 @@ class BehaviourSpace:
 
     def load_model(self, run: Run, data: SequenceData) -> SequenceModel:
         """The trained model in evaluation mode."""
-        model = build_model(data.num_items, run.config.sequence, self._attributes(run, data))
-        model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS))
+        attributes = self._attributes(run, data)
+        with torch.device("meta"):  # the file's tensors become the model's: no initial weights are drawn first
+            model = build_model(data.num_items, run.config.sequence, attributes)
+        model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS), assign=True)
         return model.eval()
 
     def _attributes(self, run: Run, data: SequenceData) -> ItemAttributes | None:

@@ -16,11 +16,12 @@ Configure = Callable[[Mapping[str, Any]], Config]
 """Gives the whole configuration with these settings in it; ConfigError where they do not go together."""
 
 
-def configured(path: Path | None, overrides: Sequence[str]) -> Configure:
-    """What a command's ``--config`` and ``--set`` say, open to further settings, which win over them."""
+def configured(path: Path | None, overrides: Sequence[str], presets: Sequence[str] = ()) -> Configure:
+    """What a command's ``--preset``, ``--config`` and ``--set`` say, open to further settings, which win over them."""
 
     def configure(settings: Mapping[str, Any]) -> Config:
-        return load_config(path, [*overrides, *(f"{key}={json.dumps(value)}" for key, value in settings.items())])
+        further = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+        return load_config(path, [*overrides, *further], presets=presets)
 
     return configure
 
