@@ -70,6 +70,11 @@ class SequenceLoop(LoopConfig):
     epochs: int = Field(12, ge=1, description="Passes over the training interactions at most.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of AdamW.")
     evaluate_every: int = Field(1, ge=1, description="Epochs between two validations.")
+    patience: int = Field(
+        10,
+        ge=1,
+        description="Validations without a better metric before training stops; figures rise again as the rate decays.",
+    )
 
 
 class SequenceConfig(Section):
