@@ -1,6 +1,6 @@
 """The pipeline in a few lines of Python: fit, recommend, similar, with the answers that the service gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ def fit(
     dataset: str | Path,
     out: str | Path,
     *,
+    presets: Sequence[str] = (),
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -29,7 +30,8 @@ def fit(
     Args:
         dataset: data set folder.
         out: run folder to make.
-        config: YAML file of settings.
+        presets: settings by name, such as ``causal``.
+        config: YAML file of settings; it wins over presets.
         settings: single settings by their path, for example ``{"sequence.model.dim": 128}``.
         resume: go on with the run in ``out``.
         quiet: show no progress.
@@ -42,7 +44,7 @@ def fit(
     run = pipeline.train(
         Path(dataset),
         Path(out),
-        config=load_config(Path(config) if config else None, overrides, base=base),
+        config=load_config(Path(config) if config else None, overrides, presets=presets, base=base),
         resume=resume,
         reporter=Reporter(quiet=quiet),
     )
