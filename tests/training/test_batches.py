@@ -178,7 +178,8 @@ def test_rows_with_a_prefix_predict_from_its_newest_on():
     assert whole > 0 and none > 0
 
 
-@given(st.floats(0, 1), st.floats(0, 1))
+# Training flushes subnormal numbers to zero, in this process too if another test has trained.
+@given(st.floats(0, 1, allow_subnormal=False), st.floats(0, 1, allow_subnormal=False))
 def test_kinds_come_in_their_shares_and_next_rows_keep_to_themselves(first, second):
     last_share, next_share = first * (1 - second), second
     _, windows, batches = make_batches(

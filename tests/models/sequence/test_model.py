@@ -170,7 +170,7 @@ def test_a_causal_token_sees_nothing_newer(block):
 
 @pytest.mark.parametrize("attention", ["bidirectional", "causal"])
 def test_attention_weights_are_those_of_the_forward_pass(attention):
-    model = make_model(attention=attention)
+    model = make_model(attention=attention, block="post-norm")
     vectors = model.embed(torch.tensor([[7, 4, 2, 0], [5, 1, 6, 3]]))
     mask = torch.tensor([[False, True, True, True], [True] * 4])
     layers = model.attention_weights(vectors, mask)

@@ -53,7 +53,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(kind.values()))
 def test_attention_is_shifted_by_the_bias_of_its_layer(kind):
     """One attention layer by hand, out of the model's own parts."""
-    model = make_model(**kind, layers=1)
+    model = make_model(**kind, layers=1, block="post-norm")
     rows, mask = torch.tensor([[4, 2, 0]]), torch.tensor([[True, True, True]])
     then, now = torch.tensor([[0.0, 60.0, 3600.0]], dtype=torch.float64), torch.tensor([2 * DAY], dtype=torch.float64)
     found = model.query(model.embed(rows), mask, times=(then, now))
