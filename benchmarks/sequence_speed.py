@@ -3,7 +3,7 @@
     python benchmarks/sequence_speed.py DATASET [--set KEY=VALUE]... [--steps 100]
 
 The peak is a float32 product of 2048 x 2048 matrices on the same threads. Operations of a step are counted from the
-shapes by PyTorch's FlopCounterMode (matrix products and attention, forward and backward; the chunked softmax by hand);
+shapes by PyTorch's FlopCounterMode (matrix products and attention, forward and backward);
 its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping, AdamW. Times by
 kind of operation come from PyTorch's profiler and are shares of the step.
 """

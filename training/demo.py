@@ -17,8 +17,8 @@ from training.demo_pictures import demo_pictures
 from training.movielens import movielens_100k
 from training.progress import Reporter
 
-# A tenth of MovieLens-1M: every user is worth validating on. On so few, BERT4Rec's Cloze rows generalise better than the
-# default recipe (test NDCG@10 0.096 against 0.080), given small batches and time.
+# A tenth of MovieLens-1M: every user is worth validating on. On so few, BERT4Rec's Cloze rows generalise better than
+# the default recipe (test NDCG@10 0.096 against 0.080), given small batches and time.
 _FILM_SETTINGS = (
     "split.validation_users=943",
     "sequence.model.question=mask",
