@@ -27,6 +27,7 @@ from training.sequence.breakdown import breakdown, cold_and_warm
 from training.sequence.config import EvaluationConfig
 from training.sequence.data import SequenceData
 from training.sequence.evaluate import Float32, Float64, Judgement, Scorer, judge, model_scorer
+from training.sequence.item_attributes import read_attributes
 from training.sequence.negatives import LABEL, draw_negatives
 from training.sequence.protocol import protocol_facts
 
@@ -35,7 +36,6 @@ LIST_LENGTH = 10
 
 _IN_BREAKDOWN = ("model", "popularity", "item_knn")
 _LEVEL, _RESAMPLES, _SEED = 0.95, 2000, 0
-_CATALOGUE_ROWS = 10_000  # read at a time
 
 
 def evaluate_next_items(
@@ -55,7 +55,7 @@ def evaluate_next_items(
         ``intervals``, ``cold_warm``, ``breakdown`` and, if the configuration asks for it, ``sampled``.
     """
     settings = run.config.evaluation
-    attributes = item_attributes(run, data)
+    attributes = read_attributes(run, data)
     scorers = {"model": model_scorer(model, data, data.test)} | baseline_scorers(log, split, data, settings, attributes)
     negatives = None
     if settings.sampled_negatives:
@@ -110,19 +110,6 @@ def baseline_scorers(
     }
     content = content_knn_scorer(data, attributes, settings.item_knn.decay)
     return scorers if content is None else scorers | {"content_knn": content}
-
-
-def item_attributes(run: Run, data: SequenceData) -> Attributes:
-    """The attributes of each of the model's items, out of the run's catalogue."""
-    catalogue = run.catalogue()
-    try:
-        return [
-            item.attributes
-            for start in range(0, data.num_items, _CATALOGUE_ROWS)
-            for item in catalogue.items(data.vocabulary[start : start + _CATALOGUE_ROWS])
-        ]
-    finally:
-        catalogue.close()
 
 
 def intervals(ranks: Mapping[str, Float64]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The attribute values of the model's items, out of the catalogue of a data set or a run."""
 
-import difflib
-from collections.abc import Sequence
-
 from recsvc.data import Dataset
+from recsvc.data.nearest import nearest
 from recsvc.errors import ConfigError
 from recsvc.models.sequence.attributes import ItemAttributes, number_values
 from recsvc.models.sequence.config import SequenceModelConfig
-from recsvc.releases import Catalogue
+from training.run import Run
+from training.sequence.baselines import Attributes
+from training.sequence.data import SequenceData
+
+_CATALOGUE_ROWS = 10_000  # read at a time
 
 
 def check_attributes(dataset: Dataset, config: SequenceModelConfig) -> None:
@@ -19,22 +21,34 @@ def check_attributes(dataset: Dataset, config: SequenceModelConfig) -> None:
     known = dataset.items.attribute_names
     for name in config.attributes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            hint = f"the nearest is {near[0]!r}" if near else "they have none"
+            near = nearest(name, known, cutoff=0.0)
+            hint = f"the nearest is {near!r}" if near else "they have none"
             raise ConfigError(f"sequence.model.attributes: items have no attribute {name!r}; {hint}")
 
 
-def item_attributes(catalogue: Catalogue, ids: Sequence[str], config: SequenceModelConfig) -> ItemAttributes | None:
-    """The attributes that the configuration names, of items by id; None if it names none."""
+def item_attributes(run: Run, data: SequenceData) -> ItemAttributes | None:
+    """The attributes that the run's configuration names, of the model's items; None if it names none."""
+    config = run.config.sequence.model
     if not config.attributes:
         return None
-    items = catalogue.items([row for row in catalogue.rows(ids) if row is not None])
-    assert len(items) == len(ids), "every item of the log is in the catalogue"
     values = [
-        [f"{name}={value}" for name in config.attributes for value in _listed(item.attributes.get(name))]
-        for item in items
+        [f"{name}={value}" for name in config.attributes for value in _listed(attributes.get(name))]
+        for attributes in read_attributes(run, data)
     ]
     return ItemAttributes(*number_values(values), config.dim)
+
+
+def read_attributes(run: Run, data: SequenceData) -> Attributes:
+    """All attributes of each of the model's items, out of the run's catalogue."""
+    catalogue = run.catalogue()
+    try:
+        return [
+            item.attributes
+            for start in range(0, data.num_items, _CATALOGUE_ROWS)
+            for item in catalogue.items(data.vocabulary[start : start + _CATALOGUE_ROWS])
+        ]
+    finally:
+        catalogue.close()
 
 
 def _listed(value: object) -> list[str]:

@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from recsvc.data import Dataset, make_split
 from recsvc.errors import DatasetError, RunError
-from recsvc.models.sequence.attributes import ItemAttributes
 from recsvc.models.sequence.model import SequenceModel
 from recsvc.releases import SpaceEntry
 from training.config import Config
@@ -59,7 +58,7 @@ class BehaviourSpace:
         """Fit the model; the best weights by validation NDCG@10 end in ``model.safetensors``."""
         config = run.config
         _, data = self._data(run)
-        task = SequenceTask(data, config.sequence, config.evaluation, self._attributes(run, data))
+        task = SequenceTask(data, config.sequence, config.evaluation, item_attributes(run, data))
         folder = run.folder / self.name
         trainer = Trainer(
             task,
@@ -121,16 +120,11 @@ class BehaviourSpace:
 
     def load_model(self, run: Run, data: SequenceData) -> SequenceModel:
         """The trained model in evaluation mode."""
-        attributes = self._attributes(run, data)
+        attributes = item_attributes(run, data)
         with torch.device("meta"):  # the file's tensors become the model's: no initial weights are drawn first
             model = build_model(data.num_items, run.config.sequence, attributes)
         model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS), assign=True)
         return model.eval()
-
-    def _attributes(self, run: Run, data: SequenceData) -> ItemAttributes | None:
-        return item_attributes(
-            run.catalogue(), data.ids_of(run.load_log(), range(data.num_items)), run.config.sequence.model
-        )
 
     def _data(self, run: Run) -> tuple[str, SequenceData]:
         log = run.load_log()
