@@ -2,7 +2,8 @@
 
     python benchmarks/sequence_speed.py DATASET [--set KEY=VALUE]... [--steps 100]
 
-The peak is a float32 product of 2048 x 2048 matrices on the same threads. Operations of a step are counted from the
+The peak is a product of 2048 x 2048 matrices on the same threads, in bfloat16 where training multiplies in it.
+Operations of a step are counted from the
 shapes by PyTorch's FlopCounterMode (matrix products and attention, forward and backward);
 its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping, AdamW. Times by
 kind of operation come from PyTorch's profiler and are shares of the step.
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -53,10 +55,12 @@ def main() -> None:
     assert log is not None
     data = prepare_sequences(log, make_split(log, config.split))
     task = SequenceTask(data, config.sequence, config.evaluation)
+    precision = task.precision("cpu")
+    model = Fabric(accelerator="cpu", precision=precision.encoder).setup(task.model)
     optimisers = make_optimisers(task.model, config.sequence.loop)
 
     def train(step: Step) -> None:
-        loss, count = task.loss(task.model, step)
+        loss, count = task.loss(model, step)
         (loss / count).backward()
         clip_gradients(task.model.parameters(), config.sequence.loop.clip_norm)
         for optimiser in optimisers.values():
@@ -78,21 +82,25 @@ def main() -> None:
         for step in (steps := [next(batches) for _ in range(5)]):
             train(step)
     operations = counter.get_total_flops() / len(steps)
-    peak, median = gemm_peak(), float(np.median(seconds))
+    peak = gemm_peak(torch.bfloat16 if precision.loss else torch.float32)
+    median = float(np.median(seconds))
     print(f"threads {torch.get_num_threads()}, PyTorch {torch.__version__}, {len(seconds)} steps\n")
     print("| | |\n|---|---|")
+    print(
+        f"| precision of encoder; of the loss's products | {precision.encoder}; {'bf16' if precision.loss else 'fp32'} |"
+    )
     print(f"| tokens and targets in a step | {tokens / len(seconds):.0f}, {targets / len(seconds):.0f} |")
     print(f"| a step (median) | {median * 1e3:.1f} ms |")
     print(f"| tokens a second | {tokens / len(seconds) / median:,.0f} |")
     print(f"| arithmetic of a step | {operations / 1e9:.2f} GFLOP |")
-    print(f"| peak of matrix products | {peak / 1e9:.0f} GFLOP/s |")
+    print(f"| peak of matrix products in {of_loss} | {peak / 1e9:.0f} GFLOP/s |")
     print(f"| reached | {operations / median / 1e9:.0f} GFLOP/s, {operations / median / peak:.0%} of the peak |\n")
     print_profile(train, [next(batches) for _ in range(30)])
 
 
-def gemm_peak(size: int = 2048, repeats: int = 7) -> float:
-    """Operations a second of a square float32 product, the best of several."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def gemm_peak(dtype: torch.dtype, size: int = 2048, repeats: int = 7) -> float:
+    """Operations a second of a square product, the best of several."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()

@@ -28,6 +28,7 @@ from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
 from training.distributed import current_world
 from training.metrics_log import MetricsLog
 from training.optimiser import clip_gradients, make_optimisers, optimiser_tensors, restore_optimisers
+from training.precision import Precision
 from training.progress import Reporter, Work
 from training.sections import LoopConfig
 from training.signals import InterruptedTrainingError, StopRequest
@@ -55,6 +56,9 @@ class Task(Protocol):
     @property
     def metric(self) -> str:
         """The validation metric to maximise, one of the keys of :meth:`validate`."""
+
+    def precision(self, device: str) -> Precision:
+        """The arithmetic of a step on a kind of device, ``cpu`` or ``cuda``."""
 
     def batch_count(self, epoch: int) -> int:
         """Batches in an epoch."""
@@ -119,12 +123,13 @@ class Trainer:
         self._world = current_world()
         self._reporter = reporter if reporter and self._world.first else Reporter(quiet=True)
         world = self._world
+        cuda = accelerator != "cpu" and torch.cuda.is_available()
         self._fabric = Fabric(
             accelerator=accelerator,
             devices=world.local_size,
             num_nodes=world.size // world.local_size,
             strategy="auto" if world.size == 1 else "ddp",
-            precision=config.precision,
+            precision=task.precision("cuda" if cuda else "cpu").encoder,
         )
         self._fabric.launch()
         made = make_optimisers(task.model, config)

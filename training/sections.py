@@ -28,7 +28,9 @@ class LoopConfig(Section):
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="Seconds between two checkpoints; also written at every validation."
     )
-    precision: Literal["32-true", "bf16-mixed"] = Field(
-        "32-true", description="Arithmetic of the forward and backward pass; measure before you change it."
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        "auto",
+        description="Arithmetic of matrix products in training; auto: bfloat16 where the machine has instructions "
+        "for it and the model gains by it.",
     )
     seed: int = Field(0, ge=0, description="Seed of the initial weights and of every draw in training.")

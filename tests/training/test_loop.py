@@ -13,6 +13,7 @@ from torch import nn
 from recsvc.errors import RunError
 from training.checkpoints import load_checkpoint, save_checkpoint
 from training.loop import InterruptedTrainingError, Trainer, step_seed
+from training.precision import FLOAT32
 from training.sections import LoopConfig
 
 CONFIG = LoopConfig(
@@ -36,6 +37,9 @@ class ToyTask:
         self._die_at, self._interrupt_at = die_at, interrupt_at
         self._scores = scores
         self.steps = 0
+
+    def precision(self, device):
+        return FLOAT32
 
     def batch_count(self, epoch):
         return 5 + epoch % 2

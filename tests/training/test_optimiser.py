@@ -13,6 +13,7 @@ from training.optimiser import (
     restore_optimisers,
     sparse_tables,
 )
+from training.precision import FLOAT32
 from training.sections import LoopConfig
 
 ROWS = 20
@@ -114,6 +115,9 @@ class SparseTask:
     def __init__(self, die_at=None):
         self.model = Model(sparse=True)
         self._die_at, self.steps = die_at, 0
+
+    def precision(self, device):
+        return FLOAT32
 
     def batch_count(self, epoch):
         return 4

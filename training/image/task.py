@@ -14,6 +14,7 @@ from recsvc.models.image.views import apply_views, draw_views
 from recsvc.pictures import PictureInput
 from training.image.cache import TRAIN, VALIDATION, PictureCache
 from training.image.config import ImageConfig
+from training.precision import FLOAT32, Precision, choose_precision
 
 Int64 = NDArray[np.int64]
 
@@ -46,6 +47,11 @@ class SimCLRTask:
         self._config = config
         self._rows = cache.rows_of(TRAIN)
         self._batches = max(1, round(len(self._rows) / config.batch_size))
+
+    def precision(self, device: str) -> Precision:
+        """The arithmetic of a step; what bfloat16 is worth for pictures is not measured, so `auto` is float32."""
+        setting = self._config.loop.precision
+        return FLOAT32 if setting == "auto" else choose_precision(setting, device, 0)
 
     def batch_count(self, epoch: int) -> int:
         """Batches in an epoch."""

@@ -12,6 +12,7 @@ from recsvc.metrics.ranking import ranking_metrics
 from recsvc.models.sequence.attributes import ItemAttributes
 from recsvc.models.sequence.model import SequenceModel
 from recsvc.models.sequence.time_bias import Times
+from training.precision import Precision, choose_precision
 from training.sequence.batches import Batch, RowKinds, SequenceBatches, sliding_windows
 from training.sequence.config import EvaluationConfig, SequenceConfig
 from training.sequence.data import SequenceData
@@ -69,9 +70,14 @@ class SequenceTask:
         self.model: SequenceModel = build_model(data.num_items, config, attributes)
         self._data = data
         self._evaluation = evaluation
+        self._precision_setting, self._width = config.loop.precision, config.model.dim
         self._batches = make_batches(data, config)
         self._loss = LossOfTargets(config.loss, data.counts, config.loop.seed)
         self.model.items.sparse = self._loss.sampled
+
+    def precision(self, device: str) -> Precision:
+        """The arithmetic of a step on a kind of device."""
+        return choose_precision(self._precision_setting, device, self._width)
 
     def batch_count(self, epoch: int) -> int:
         """Batches in an epoch."""
@@ -107,7 +113,8 @@ class SequenceTask:
             times=times,
         )
         labels = torch.from_numpy(batch.labels).to(device)
-        loss = self._loss(self.model, queries, labels, there(batch.weights), step.pool)
+        bfloat16 = self.precision(device.type).loss
+        loss = self._loss(self.model, queries, labels, there(batch.weights), step.pool, bfloat16=bfloat16)
         return loss, len(batch.labels) if batch.weights is None else float(batch.weights.sum())
 
     def validate(self) -> dict[str, float]:

@@ -47,12 +47,19 @@ class LossOfTargets:
         return self._sampler.draw(self._config.negatives, rng)
 
     def __call__(
-        self, model: SequenceModel, queries: Tensor, labels: Tensor, weights: Tensor | None, pool: Int64 | None
+        self,
+        model: SequenceModel,
+        queries: Tensor,
+        labels: Tensor,
+        weights: Tensor | None,
+        pool: Int64 | None,
+        *,
+        bfloat16: bool = False,
     ) -> Tensor:
-        """Summed loss of ``labels`` [M] asked for by ``queries`` [M, d]."""
+        """Summed loss of ``labels`` [M] asked for by ``queries`` [M, d]; ``bfloat16``: as in :func:`softmax_loss`."""
         weights = None if weights is None else weights.to(queries.dtype)
         if pool is None or self._sampler is None:
-            return softmax_loss(queries, model.item_vectors, model.bias, labels, weights)
+            return softmax_loss(queries, model.item_vectors, model.bias, labels, weights, bfloat16=bfloat16)
         drawn = torch.from_numpy(pool).to(labels.device)
 
         def lookup(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -52,3 +52,19 @@ def test_no_target_costs_nothing():
     loss = softmax_loss(queries, table, bias, torch.zeros(0, dtype=torch.int64))
     loss.backward()
     assert loss.item() == 0 and (table.grad == 0).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bfloat16_products_cost_little_of_the_gradient(monkeypatch, weighted):
+    monkeypatch.setattr(module, "_CHUNK", 5_000)
+    monkeypatch.setattr(module, "_ROWS", 1)
+    queries, table, bias = tensors(300, 200, 32, dtype=torch.float32, scale=0.5)
+    labels = torch.arange(300) % 200
+    weights = torch.linspace(0, 2, 300) if weighted else None
+    exact = softmax_loss(queries, table, bias, labels, weights)
+    gradients = torch.autograd.grad(exact, (queries, table, bias))
+    found = softmax_loss(queries, table, bias, labels, weights, bfloat16=True)
+    assert found.item() == pytest.approx(exact.item(), rel=1e-3) and found.item() != exact.item()
+    for ours, theirs in zip(torch.autograd.grad(found, (queries, table, bias)), gradients, strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).norm() < 0.01 * theirs.norm()
