@@ -3,9 +3,8 @@
     python benchmarks/sequence_speed.py DATASET [--set KEY=VALUE]... [--steps 100]
 
 The peak is a product of 2048 x 2048 matrices on the same threads, in bfloat16 where training multiplies in it.
-Operations of a step are counted from the
-shapes by PyTorch's FlopCounterMode (matrix products and attention, forward and backward);
-its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping, AdamW. Times by
+Operations of a step are counted from the shapes by PyTorch's FlopCounterMode (matrix products and attention, forward
+and backward); its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping, AdamW. Times by
 kind of operation come from PyTorch's profiler and are shares of the step.
 """
 
@@ -86,9 +85,8 @@ def main() -> None:
     median = float(np.median(seconds))
     print(f"threads {torch.get_num_threads()}, PyTorch {torch.__version__}, {len(seconds)} steps\n")
     print("| | |\n|---|---|")
-    print(
-        f"| precision of encoder; of the loss's products | {precision.encoder}; {'bf16' if precision.loss else 'fp32'} |"
-    )
+    of_loss = "bf16" if precision.loss else "fp32"
+    print(f"| precision of encoder; of the loss's products | {precision.encoder}; {of_loss} |")
     print(f"| tokens and targets in a step | {tokens / len(seconds):.0f}, {targets / len(seconds):.0f} |")
     print(f"| a step (median) | {median * 1e3:.1f} ms |")
     print(f"| tokens a second | {tokens / len(seconds) / median:,.0f} |")
