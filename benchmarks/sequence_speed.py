@@ -4,8 +4,8 @@
 
 The peak is a product of 2048 x 2048 matrices on the same threads, in bfloat16 where training multiplies in it.
 Operations of a step are counted from the shapes by PyTorch's FlopCounterMode (matrix products and attention, forward
-and backward); its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping, AdamW. Times by
-kind of operation come from PyTorch's profiler and are shares of the step.
+and backward); its time is the median of whole steps of the training loop's kind: batch, forward, backward, clipping,
+AdamW. Times by kind of operation come from PyTorch's profiler and are shares of the step.
 """
 
 import argparse
