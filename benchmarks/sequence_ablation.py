@@ -18,6 +18,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
     "[MASK] asks, Cloze rows only": ("model.question=mask", "rows.next_share=0"),
     "[MASK] asks, half Cloze, half last": ("model.question=mask", "rows.next_share=0", "rows.last_share=0.5"),
+    "[MASK] asks, Cloze rows that hide 40 %": ("model.question=mask", "rows.next_share=0", "rows.mask_share=0.4"),
     "a fifth Cloze rows": ("rows.next_share=0.8",),
     "no prefix in any row": ("rows.prefix_share=0",),
     "a prefix in every row": ("rows.prefix_share=1",),
