@@ -52,14 +52,29 @@ def _first_like(frame: pl.DataFrame, row: int) -> int:
     return int(np.argmax(np.logical_and.reduce([each.to_numpy() for each in same])))
 
 
-def read_weights(table: Table, column: str, problems: Problems) -> npt.NDArray[np.float32]:
-    """Return the numbers of ``column``, float32 [N]; note every one that is not finite and at least 0."""
+def read_weights(
+    table: Table,
+    column: str,
+    problems: Problems,
+    *,
+    zero: bool = True,
+    owner: Callable[[int], str] = lambda _: "",
+) -> npt.NDArray[np.float32]:
+    """Return the numbers of ``column``, float32 [N]; note every one that is not finite and at least 0.
+
+    Args:
+        table: has the column.
+        column: its name.
+        problems: told what is wrong.
+        zero: whether a weight may be 0.
+        owner: says in a message what the weight of a row belongs to, from " of " on.
+    """
     values = table.frame[column]
     numbers = _numbers(values)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         weights = numbers.astype(np.float32)
-    bad = ~(np.isfinite(weights) & (weights >= 0))
-    _note(table, bad, problems, lambda row: f"{column} {_weight_flaw(values[row])}.")
+    bad = ~(np.isfinite(weights) & ((weights >= 0) if zero else (weights > 0)))
+    _note(table, bad, problems, lambda row: f"{column}{owner(row)} {_weight_flaw(values[row], zero)}.")
     return weights
 
 
@@ -113,10 +128,12 @@ def _time_flaw(value: str | float | None) -> str:
     return f"{shown(value)} looks like milliseconds; divide by 1000"
 
 
-def _weight_flaw(value: str | float | None) -> str:
+def _weight_flaw(value: str | float | None, zero: bool) -> str:
     if value is None or value == "":
         return "is empty; give every row a weight, or leave the column out"
-    return f"{shown(value)} is not a finite number of at least 0"
+    if zero:
+        return f"{shown(value)} is not a finite number of at least 0"
+    return f"{shown(value)} is not a finite number above 0; mend it, or leave the row out"
 
 
 def _note(table: Table, bad: npt.NDArray[np.bool_], problems: Problems, message: Callable[[int], str]) -> None:

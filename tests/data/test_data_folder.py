@@ -93,7 +93,6 @@ def test_other_tables_are_found_and_other_files_noted(tmp_path: Path) -> None:
         "'README.txt' is no table of a data set and was not read.",
         "'items.csv' is no table of a data set and was not read.",
         "'picture' is no table of a data set and was not read.",
-        "edges.csv: the weights were checked; this version does not use them.",
         "'videos.parquet' is for a space that this version does not train; it was not read.",
     )
 

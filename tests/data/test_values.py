@@ -100,6 +100,16 @@ def test_weights_are_finite_and_not_negative(table: Callable[..., Table]) -> Non
     ]
 
 
+def test_weights_above_zero_say_whose_they_are(table: Callable[..., Table]) -> None:
+    def above_zero(table: Table, column: str, problems: Problems) -> object:
+        return read_weights(table, column, problems, zero=False, owner=lambda row: f" of row {row}")
+
+    assert problems_of(above_zero, table("0", "1", "1e-50")) == [
+        "2: x of row 0 '0' is not a finite number above 0; mend it, or leave the row out.",
+        "4: x of row 2 '1e-50' is not a finite number above 0; mend it, or leave the row out.",
+    ]
+
+
 def test_ids_are_neither_empty_nor_endless(table: Callable[..., Table]) -> None:
     assert problems_of(check_ids, table(" ", "é" * 256, "", "é" * 257)) == [
         "4: x is empty.",

@@ -8,9 +8,10 @@
 """
 
 from recsvc.data.graph.build import Interactions, build_graph, training_interactions
-from recsvc.data.graph.hetero import Csr, HeteroGraph, Relation
+from recsvc.data.graph.hetero import HeteroGraph
 from recsvc.data.graph.item_type import infer_item_type
 from recsvc.data.graph.read import read_graph
+from recsvc.data.graph.relation import Csr, Relation
 from recsvc.data.graph.tables import EdgeList, GraphTables, NodeTable, RelationKey
 
 __all__ = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsvc.data.graph.hetero import HeteroGraph, Relation
+from recsvc.data.graph.hetero import HeteroGraph
+from recsvc.data.graph.relation import Relation
 from recsvc.data.graph.tables import EdgeList, GraphTables, NodeTable, RelationKey
 from recsvc.data.ids import IdIndex
 from recsvc.data.interactions import InteractionLog
@@ -17,7 +18,7 @@ from recsvc.errors import DatasetError
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Who had to do with what, as N edges of one relation.
+    """Who had to do with what, as N edges of one relation, all of one weight.
 
     Attributes:
         user_type: the node type of the users.
@@ -90,6 +91,7 @@ def build_graph(
             each.targets,
             shape=(len(nodes[each.relation.source_type]), len(nodes[each.relation.target_type])),
             directed=each.relation.name in directed,
+            weights=each.weights,
         )
         for each in edges
     )

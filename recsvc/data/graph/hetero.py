@@ -1,4 +1,4 @@
-"""The heterogeneous graph that walks run on: one CSR per relation and one for its inverse.
+"""The heterogeneous graph that walks run on: typed nodes, and relations between them.
 
 ``G = (V, E, T)`` of metapath2vec (Dong, Chawla, Swami, KDD 2017, definition 2.1): nodes and edges have types.
 Neighbours are type-local rows, so a hop along a relation needs no filter; global rows are an offset per type
@@ -10,93 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recsvc.data.graph.tables import NodeTable, RelationKey
+from recsvc.data.graph.relation import Csr, Relation
+from recsvc.data.graph.tables import NodeTable, RelationKey, weights_fit
 from recsvc.data.ids import IdIndex, load_array
 from recsvc.data.interactions import MEMORY_MAP_BYTES
 from recsvc.data.staging import whole_folder
 from recsvc.errors import DatasetError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder that `HeteroGraph.save` writes."""
 
 _TEXTS = ("names", "labels")
-
-
-@dataclass(frozen=True, eq=False)
-class Csr:
-    """Neighbours of every row of one end of a relation: E of them for n rows.
-
-    Attributes:
-        indptr: int64 [n + 1]; row ``i`` has the neighbours ``neighbours[indptr[i]:indptr[i + 1]]``.
-        neighbours: rows of the other end, int32 [E].
-    """
-
-    indptr: npt.NDArray[np.int64]
-    neighbours: npt.NDArray[np.int32]
-
-    def __post_init__(self) -> None:
-        assert self.indptr.dtype == np.int64 and self.indptr.ndim == 1 and len(self.indptr) >= 1
-        assert self.neighbours.dtype == np.int32 and self.neighbours.ndim == 1
-        assert self.indptr[0] == 0 and self.indptr[-1] == len(self.neighbours)
-
-    @property
-    def degrees(self) -> npt.NDArray[np.int64]:
-        """Number of neighbours of every row, int64 [n]; one that is there twice counts twice."""
-        return np.diff(self.indptr)
-
-
-@dataclass(frozen=True, eq=False)
-class Relation:
-    """The edges of one relation, E of them, both ways.
-
-    Attributes:
-        key: source type, name and target type.
-        sources: rows of the source type, ascending, int32 [E].
-        targets: rows of the target type, int32 [E]; edges of one source keep the order of the file.
-        forward: the targets of every source; ``forward.neighbours`` is ``targets``.
-        inverse: the sources of every target, ascending.
-        directed: whether walks may go from source to target only.
-    """
-
-    key: RelationKey
-    sources: npt.NDArray[np.int32]
-    targets: npt.NDArray[np.int32]
-    forward: Csr
-    inverse: Csr
-    directed: bool
-
-    @classmethod
-    def from_edges(
-        cls,
-        key: RelationKey,
-        sources: npt.NDArray[np.int32],
-        targets: npt.NDArray[np.int32],
-        *,
-        shape: tuple[int, int],
-        directed: bool = False,
-    ) -> Self:
-        """Make the relation of edges in any order.
-
-        Args:
-            key: of the relation.
-            sources: rows of the source type, int32 [E].
-            targets: rows of the target type, int32 [E].
-            shape: numbers of nodes of the source type and of the target type.
-            directed: whether walks may go from source to target only.
-        """
-        order = np.argsort(sources, kind="stable")
-        sources, targets = sources[order], targets[order]
-        by_target = sources[np.argsort(targets, kind="stable")]
-        forward = Csr(_indptr(sources, shape[0]), targets)
-        return cls(key, sources, targets, forward, Csr(_indptr(targets, shape[1]), by_target), directed)
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +101,7 @@ class HeteroGraph:
             relation.targets[kept],
             shape=(len(relation.forward.indptr) - 1, len(relation.inverse.indptr) - 1),
             directed=relation.directed,
+            weights=None if relation.weights is None else relation.weights[kept],
         )
         relations = (*self.relations[:relation_index], thinner, *self.relations[relation_index + 1 :])
         return replace(self, relations=relations)
@@ -231,21 +161,17 @@ class HeteroGraph:
         return cls(tuple(nodes), nodes, relations)
 
 
-def _indptr(rows: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.int64]:
-    """Return where each row's edges begin once they are sorted by row, int64 [size + 1]."""
-    indptr = np.zeros(size + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=size), out=indptr[1:])
-    return indptr
-
-
 def _arrays(relation: Relation) -> dict[str, npt.NDArray[Any]]:
-    return {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "sources": relation.sources,
         "targets": relation.targets,
         "forward": relation.forward.indptr,
         "inverse": relation.inverse.indptr,
         "inverse_neighbours": relation.inverse.neighbours,
     }
+    if relation.weights is not None and relation.inverse.weights is not None:
+        arrays |= {"weights": relation.weights, "inverse_weights": relation.inverse.weights}
+    return arrays
 
 
 def _type_facts(name: str, table: NodeTable) -> dict[str, Any]:
@@ -253,7 +179,8 @@ def _type_facts(name: str, table: NodeTable) -> dict[str, Any]:
 
 
 def _relation_facts(relation: Relation) -> dict[str, Any]:
-    return {"key": list(relation.key), "edges": len(relation), "directed": relation.directed}
+    weighted = relation.weights is not None
+    return {"key": list(relation.key), "edges": len(relation), "directed": relation.directed, "weighted": weighted}
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -264,8 +191,12 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         raise DatasetError(f"{folder} is not a saved graph: it has no graph.json.") from error
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read ({error}): save the graph again.") from error
-    if not isinstance(facts, dict) or set(facts) != {"format", "types", "relations"} or facts["format"] != FORMAT:
-        raise DatasetError(f"{path} is not of format {FORMAT}: save the graph again with this version.")
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT or set(facts) != {"format", "types", "relations"}:
+        found = facts.get("format") if isinstance(facts, dict) else None
+        raise DatasetError(
+            f"{path} is not of format {FORMAT}, which this version reads, but {found!r}: save the graph again, or "
+            "train into a new run folder."
+        )
     return facts
 
 
@@ -286,6 +217,8 @@ def _load_relation(
     key = RelationKey(*facts["key"])
     sources, targets, by_target = (array(part, np.int32) for part in ("sources", "targets", "inverse_neighbours"))
     forward, inverse = array("forward", np.int64), array("inverse", np.int64)
+    parts = ("weights", "inverse_weights") if facts["weighted"] else ()
+    weights, by_target_weights = tuple(array(part, np.float32) for part in parts) or (None, None)
     num_sources, num_targets = len(nodes[key.source_type]), len(nodes[key.target_type])
     # Walks trust these rows: what does not fit would have them read beside the arrays.
     fits = (
@@ -294,10 +227,12 @@ def _load_relation(
         and _within(targets, num_targets)
         and _is_indptr(forward, num_sources, facts["edges"])
         and _is_indptr(inverse, num_targets, facts["edges"])
+        and all(each is None or weights_fit(each, facts["edges"]) for each in (weights, by_target_weights))
     )
     if not fits:
         raise DatasetError(f"The files of {folder} do not fit together: save the graph again.")
-    return Relation(key, sources, targets, Csr(forward, targets), Csr(inverse, by_target), facts["directed"])
+    there, back = Csr(forward, targets, weights), Csr(inverse, by_target, by_target_weights)
+    return Relation(key, sources, targets, there, back, facts["directed"])
 
 
 def _within(rows: npt.NDArray[np.int32], size: int) -> bool:

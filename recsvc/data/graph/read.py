@@ -83,8 +83,8 @@ def read_graph(nodes: Path | None, edges: Path | None, problems: Problems) -> Gr
         node_types=tuple(names),
         nodes={name: _node_table(ids[name], rows.get(name)) for name in names},
         edges=tuple(
-            EdgeList(key, sources.rows_in(ids[key.source_type]), targets.rows_in(ids[key.target_type]))
-            for key, (sources, targets) in relations.items()
+            EdgeList(key, sources.rows_in(ids[key.source_type]), targets.rows_in(ids[key.target_type]), weights)
+            for key, (sources, targets, weights) in relations.items()
         ),
     )
 
@@ -114,18 +114,27 @@ def _read_edges(path: Path, known: Collection[str] | None, problems: Problems) -
     if known is not None:
         for column in ("source_type", "target_type"):
             _check_known(table, column, known, problems)
-    if "weight" in table.frame.columns:
-        read_weights(table, "weight", problems)
-        problems.notes.append(f"{path.name}: the weights were checked; this version does not use them.")
+    weights = _read_edge_weights(table, problems)
     if len(problems) > before:
         return {}
     kinds = [pl.col(column).cast(pl.Enum(table.frame[column].unique())) for column in _KIND]
     at = (2 * pl.int_range(pl.len(), dtype=pl.Int64)).alias("at")
-    edges = table.frame.select(*kinds, "source_id", "target_id", at)
+    edges = table.frame.select(*kinds, "source_id", "target_id", at, *weights)
     del table  # ten million edges take a gigabyte; once is enough
     parts = _by_key(edges, _KIND)
     del edges
     return {RelationKey(*map(str, key)): _encode(parts.pop(key)) for key in list(parts)}
+
+
+def _read_edge_weights(table: Table, problems: Problems) -> list[pl.Series]:
+    """The column ``weight`` as Float32, if there is one; every weight that no walk could go by is noted."""
+    if "weight" not in table.frame.columns:
+        return []
+
+    def owner(row: int) -> str:
+        return f" of {RelationKey(*(table.frame[column][row] for column in _KIND))}"
+
+    return [pl.Series("weight", read_weights(table, "weight", problems, zero=False, owner=owner))]
 
 
 def _check_names(table: Table, column: str, problems: Problems) -> None:
@@ -189,18 +198,22 @@ class _Ends:
         return rows[self.codes]
 
 
-_Relations = dict[RelationKey, tuple[_Ends, _Ends]]
+_Relations = dict[RelationKey, tuple[_Ends, _Ends, npt.NDArray[np.float32] | None]]
 
 
-def _encode(edges: pl.DataFrame) -> tuple[_Ends, _Ends]:
+def _encode(edges: pl.DataFrame) -> tuple[_Ends, _Ends, npt.NDArray[np.float32] | None]:
     at = edges["at"].to_numpy()
-    return _Ends.encode(edges["source_id"], at), _Ends.encode(edges["target_id"], at + 1)
+    weights = edges["weight"].to_numpy() if "weight" in edges.columns else None
+    return _Ends.encode(edges["source_id"], at), _Ends.encode(edges["target_id"], at + 1), weights
 
 
 def _ids(listed: pl.DataFrame | None, relations: _Relations, node_type: str) -> pl.Series:
     """Return the ids of a type: those that ``nodes.*`` lists, then the others in the order of the edges."""
     ends = [
-        end for key, both in relations.items() for end, name in zip(both, key[::2], strict=True) if name == node_type
+        end
+        for key, (*ends, _) in relations.items()
+        for end, name in zip(ends, key[::2], strict=True)
+        if name == node_type
     ]
     seen = [pl.DataFrame({"id": end.ids, "at": end.at}) for end in ends]
     first = [] if listed is None else [listed["node_id"].alias("id")]

@@ -51,6 +51,13 @@ class NodeTable:
         return len(self.ids)
 
 
+def weights_fit(weights: npt.NDArray[np.float32], edges: int) -> bool:
+    """Whether ``weights`` are those of so many edges: float32 [E], finite and above 0."""
+    if weights.dtype != np.float32 or weights.shape != (edges,):
+        return False
+    return edges == 0 or bool(weights.min() > 0 and weights.max() < np.inf)  # NaN is neither
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeList:
     """The edges of one relation, E of them, in the order of the file; one that is there twice counts twice.
@@ -59,15 +66,18 @@ class EdgeList:
         relation: their kind.
         sources: rows of the source type, int32 [E].
         targets: rows of the target type, int32 [E].
+        weights: finite and above 0, float32 [E]; None where all count alike.
     """
 
     relation: RelationKey
     sources: npt.NDArray[np.int32]
     targets: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         assert self.sources.dtype == self.targets.dtype == np.int32
         assert self.sources.ndim == 1 and self.sources.shape == self.targets.shape
+        assert self.weights is None or weights_fit(self.weights, len(self.sources))
 
     def __len__(self) -> int:
         return len(self.sources)

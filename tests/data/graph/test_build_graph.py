@@ -139,7 +139,25 @@ def test_the_graph_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "nodes.csv").write_text("node_type,node_id\ntag,y\nitem,c\n")
     graph = build_graph(read_dataset(tmp_path).graph)
     assert edges_of(graph, 0) == [("a", "x"), ("a", "x"), ("b", "x")]  # twice is twice
+    assert graph.relations[0].weights is None
     assert list(graph.nodes["item"].ids) == ["c", "a", "b"]
+
+
+def test_weights_of_a_folder_are_those_of_the_graph_and_interactions_have_none(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text(
+        "source_type,source_id,relation,target_type,target_id,weight\n"
+        "item,b,has,tag,x,2.5\nitem,a,has,tag,x,0.5\nitem,b,has,tag,x,1\n"
+    )
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,weight\n" + "u,a,3\nu,b,1\nu,a,2\nu,b,1\n")
+    dataset = read_dataset(tmp_path)
+    assert dataset.log is not None
+    found = training_interactions(
+        dataset.log, leave_one_out(dataset.log), user_type="user", relation="saw", item_type="item"
+    )
+    has, saw = build_graph(dataset.graph, found).relations
+    assert has.weights is not None and saw.weights is None
+    triples = zip(has.sources.tolist(), has.targets.tolist(), has.weights.tolist(), strict=True)
+    assert sorted(triples) == [(0, 0, 1.0), (0, 0, 2.5), (1, 0, 0.5)]
 
 
 class TestItemType:

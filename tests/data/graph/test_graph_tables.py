@@ -119,12 +119,27 @@ def test_integers_in_parquet_are_ids(tmp_path: Path) -> None:
     assert graph.edges[0].sources.tolist() == [0, 0]
 
 
-def test_weights_are_checked_and_a_note_says_that_they_are_not_used(tmp_path: Path) -> None:
-    path = write(tmp_path / "edges.csv", [*EDGES, "weight"], [("a", "1", "r", "b", "1", "0.5")])
-    problems = Problems()
-    graph = read_graph(None, path, problems)
-    assert graph is not None and graph.num_edges == 1
-    assert problems.notes == ["edges.csv: the weights were checked; this version does not use them."]
+def test_weights_go_with_their_edges(tmp_path: Path) -> None:
+    rows = [
+        ("a", "1", "r", "b", "1", "0.5"),
+        ("a", "1", "s", "b", "1", "3"),
+        ("a", "2", "r", "b", "1", "1e-3"),
+        ("a", "1", "r", "b", "1", "2"),
+    ]
+    for path in (tmp_path / "edges.csv", tmp_path / "edges.parquet"):
+        if path.suffix == ".csv":
+            write(path, [*EDGES, "weight"], rows)
+        else:
+            frame = pl.DataFrame(rows, schema=[*EDGES, "weight"], orient="row")
+            frame.with_columns(pl.col("weight").cast(pl.Float64)).write_parquet(path)
+        problems = Problems()
+        graph = read_graph(None, path, problems)
+        assert graph is not None and problems.notes == []
+        weights = [edge.weights for edge in graph.edges]
+        assert weights[0] is not None and weights[0].dtype == np.float32
+        assert [each.tolist() for each in weights if each is not None] == [[0.5, np.float32(1e-3), 2], [3]]
+    graph, _ = read(None, write(tmp_path / "plain.csv", EDGES, [row[:5] for row in rows]))
+    assert graph is not None and [edge.weights for edge in graph.edges] == [None, None]
 
 
 def test_nul_bytes_in_a_name_are_replaced_and_noted(tmp_path: Path) -> None:
@@ -208,18 +223,21 @@ def test_types_are_not_missed_where_the_nodes_could_not_be_read(tmp_path: Path) 
     assert problems == ["nodes.csv:3: 2 values where the header names 4."]
 
 
-@pytest.mark.parametrize(
-    ("weight", "message"),
-    [
-        ("heavy", "weight 'heavy' is not a finite number of at least 0."),
-        ("-1", "weight '-1' is not a finite number of at least 0."),
-        ("nan", "weight 'nan' is not a finite number of at least 0."),
-        ("", "weight is empty; give every row a weight, or leave the column out."),
-    ],
-)
-def test_bad_weights(tmp_path: Path, weight: str, message: str) -> None:
+@pytest.mark.parametrize("weight", ["heavy", "-1", "0", "-0.0", "nan", "inf", "-inf", "1e39", "1e-50", ""])
+def test_bad_weights_are_named_with_relation_and_line(tmp_path: Path, weight: str) -> None:
     path = write(tmp_path / "edges.csv", [*EDGES, "weight"], [(*EDGE, "1"), (*EDGE, weight)])
-    assert read(None, path) == (None, [f"edges.csv:3: {message}"])
+    flaw = f"'{weight}' is not a finite number above 0; mend it, or leave the row out."
+    if not weight:
+        flaw = "is empty; give every row a weight, or leave the column out."
+    assert read(None, path) == (None, [f"edges.csv:3: weight of paper-[by]-author {flaw}"])
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), None])
+def test_bad_weights_in_parquet(tmp_path: Path, weight: float | None) -> None:
+    frame = pl.DataFrame([EDGE, EDGE], schema=EDGES, orient="row")
+    frame.with_columns(pl.Series("weight", [1.0, weight])).write_parquet(tmp_path / "edges.parquet")
+    (problem,) = read(None, tmp_path / "edges.parquet")[1]
+    assert problem.startswith("edges.parquet:row 2: weight of paper-[by]-author ")
 
 
 def test_missing_columns_name_the_nearest(tmp_path: Path) -> None:
