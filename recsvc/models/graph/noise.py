@@ -2,7 +2,7 @@
 
 A segment is a run of global node rows: every node under the rule `any` (metapath2vec), the nodes of one type under
 `context-type` and `input-type` (metapath2vec++, Dong et al., KDD 2017, section 3.3). Counts are those of the walks, as
-in word2vec; nodes that no walk reaches are never drawn. Alias tables (Walker 1977; Vose 1991) draw in two look-ups.
+in word2vec; nodes that no walk reaches are never drawn. Draws go by alias tables, in two look-ups.
 """
 
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsvc.models.graph.alias import fill_alias
 from recsvc.models.graph.compiled import compiled
 from recsvc.models.graph.random import below
 
 POWER = 0.75
-_FULL = np.uint32(2**32 - 1)
 
 
 class Noise(NamedTuple):
@@ -41,7 +41,7 @@ def build_noise(counts: NDArray[np.int64], offsets: NDArray[np.int64]) -> Noise:
     alias = np.arange(len(counts), dtype=np.int32)
     for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         if counts[begin:end].any():
-            _fill(counts[begin:end].astype(np.float64) ** POWER, begin, keep[begin:end], alias[begin:end])
+            fill_alias(counts[begin:end].astype(np.float64) ** POWER, begin, keep[begin:end], alias[begin:end])
     segment_of = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
     return Noise(segment_of, offsets.astype(np.int64), keep, alias)
 
@@ -55,35 +55,3 @@ def draw_negative(noise, segment, bits):  # type: ignore[no-untyped-def]
     if np.uint32(bits & np.uint64(0xFFFFFFFF)) < noise.keep[row]:
         return row
     return np.int64(noise.alias[row])
-
-
-@compiled()
-def _fill(weights, first, keep, alias):  # type: ignore[no-untyped-def]
-    """Vose's method over one segment; ``first`` is the global row of its first node."""
-    count = len(weights)
-    share = weights * (count / weights.sum())
-    small = np.empty(count, np.int64)
-    large = np.empty(count, np.int64)
-    smalls = larges = 0
-    for row in range(count):
-        if share[row] < 1.0:
-            small[smalls] = row
-            smalls += 1
-        else:
-            large[larges] = row
-            larges += 1
-    while smalls and larges:
-        smalls -= 1
-        poor, rich = small[smalls], large[larges - 1]
-        keep[poor] = np.uint32(share[poor] * _FULL)
-        alias[poor] = first + rich
-        share[rich] -= 1.0 - share[poor]
-        if share[rich] < 1.0:
-            larges -= 1
-            small[smalls] = rich
-            smalls += 1
-    # What rounding leaves over has share 1 but for an error of 2^-50.
-    for left in range(larges):
-        keep[large[left]] = _FULL
-    for left in range(smalls):
-        keep[small[left]] = _FULL
