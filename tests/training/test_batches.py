@@ -63,6 +63,7 @@ def make_batches(
     weights=None,
     items=None,
     prefix_share=0.0,
+    prefix_after=0.0,
     max_length=None,
 ):
     begins, ends = as_bounds(sizes)
@@ -72,7 +73,7 @@ def make_batches(
     batches = SequenceBatches(
         items,
         windows,
-        RowKinds(mask_share, last_share, next_share, prefix_share, step),
+        RowKinds(mask_share, last_share, next_share, prefix_share, prefix_after, step),
         weights=weights,
         mask_token=1000,
         max_length=max_length or length,
@@ -176,6 +177,19 @@ def test_rows_with_a_prefix_predict_from_its_newest_on():
                 whole += prefix == length
                 none += prefix == 0
     assert whole > 0 and none > 0
+
+
+def test_prefixes_begin_when_their_share_of_the_training_does():
+    sizes = [2, 5, 9, 23] * 50
+    _, _, batches = make_batches(sizes, next_share=1.0, last_share=0.0, prefix_share=1.0, prefix_after=1.5)
+    for epoch in range(3):
+        made = list(batches.epoch(epoch))
+        first = next((number for number, batch in enumerate(made) if batch.prefix is not None), len(made))
+        assert first == (len(made), -(-len(made) // 2), 0)[epoch]
+        assert all(batch.prefix is not None for batch in made[first:])
+        assert [each.tokens.tolist() for each in batches.epoch(epoch, first)] == [
+            each.tokens.tolist() for each in made[first:]
+        ]
 
 
 # Training flushes subnormal numbers to zero, in this process too if another test has trained.

@@ -80,7 +80,7 @@ def test_no_held_out_event_is_ever_in_a_batch(rows):
     batches = SequenceBatches(
         data.items,
         sliding_windows(data.train_begins, data.train_ends, 4, 2),
-        RowKinds(mask_share=0.3, last_share=0.3, next_share=0.4, prefix_share=1.0, step=2),
+        RowKinds(mask_share=0.3, last_share=0.3, next_share=0.4, prefix_share=1.0, prefix_after=0.0, step=2),
         mask_token=data.num_items,
         max_length=4,
         tokens_per_batch=16,

@@ -90,6 +90,8 @@ class RowKinds:
     next_share: float
     prefix_share: float
     """Share of *next* rows that have a prefix."""
+    prefix_after: float
+    """Epochs, and parts of one, before the first row has a prefix."""
     step: int
     """Events between the ends of two windows of one user: a *last* row may end anywhere between them."""
 
@@ -134,9 +136,11 @@ class SequenceBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from number ``first`` on."""
-        for number, (rows, is_next) in enumerate(self._plan(epoch)[first:], start=first):
+        plan = self._plan(epoch)
+        for number, (rows, is_next) in enumerate(plan[first:], start=first):
             rng = np.random.default_rng((self._seed, epoch, number))
-            yield self._next(rows, rng) if is_next else self._hide(rows, rng)
+            prefix_share = self._kinds.prefix_share if epoch + number / len(plan) >= self._kinds.prefix_after else 0.0
+            yield self._next(rows, prefix_share, rng) if is_next else self._hide(rows, rng)
 
     def count(self, epoch: int) -> int:
         """Batches in an epoch (it varies a little with the shuffle)."""
@@ -196,16 +200,16 @@ class SequenceBatches:
         tokens[~real] = 0
         return Batch(tokens, None if real.all() else real, False, None, columns, np.flatnonzero(asked), labels, weights)
 
-    def _next(self, rows: _Rows, rng: np.random.Generator) -> Batch:
+    def _next(self, rows: _Rows, prefix_share: float, rng: np.random.Generator) -> Batch:
         """A batch of next rows: a token less than its windows; what predicts, predicts the one that follows."""
         index, real = _table(rows)
         items = self._items[index].astype(np.int64)
         tokens, real = np.where(real, items, 0)[:, :-1], real[:, :-1]
         n, lengths = tokens.shape[1], rows.lengths - 1
         prefix, asking = None, real
-        if self._kinds.prefix_share > 0:
+        if prefix_share > 0:
             prefix = (rng.random(len(lengths)) * (lengths + 1)).astype(np.int64)  # 0 to all of them
-            prefix[rng.random(len(lengths)) >= self._kinds.prefix_share] = 0
+            prefix[rng.random(len(lengths)) >= prefix_share] = 0
             asking = real & (np.arange(n) >= (n - lengths + prefix - 1)[:, None])
         labels = items[:, 1:][asking]
         weights = None if self._weights is None else self._weights[index][:, 1:][asking]

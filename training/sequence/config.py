@@ -23,11 +23,18 @@ class SequenceTraining(Section):
         description="Share of rows in which items predict the next; the rest are Cloze rows.",
     )
     prefix_share: float = Field(
-        0.25,
+        1.0,
         ge=0,
         le=1,
         description="With bidirectional attention, share of these rows of which a random number of the oldest items is "
         "read both ways; the others are causal.",
+    )
+    prefix_from: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="Share of the training before which no row has such a prefix: causal rows teach faster, and what "
+        "they teach is soon read both ways.",
     )
     window_step: float = Field(
         0.5, gt=0, le=1, description="Step between windows of a long history, as a share of max_length."

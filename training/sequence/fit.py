@@ -36,7 +36,9 @@ def make_batches(data: SequenceData, config: SequenceConfig) -> SequenceBatches:
     return SequenceBatches(
         data.items,
         sliding_windows(data.train_begins, data.train_ends, length, step),
-        RowKinds(rows.mask_share, rows.last_share, rows.next_share, prefix_share, step),
+        RowKinds(
+            rows.mask_share, rows.last_share, rows.next_share, prefix_share, rows.prefix_from * config.loop.epochs, step
+        ),
         weights=data.weights,
         times=data.times if model.time_bias else None,
         mask_token=data.num_items,
