@@ -6,13 +6,18 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from recsvc.data.graph.read import name_flaw
 from recsvc.models.graph.config import SkipGramConfig, WalkConfig
+from training.graph.discovery.config import DiscoveryConfig
 from training.sections import Section
 
 
 class MetaPathConfig(Section):
     """One meta-path and how much of the training it gets."""
 
-    path: str = Field(min_length=1, description="Types and relations, for example author-paper-venue-paper-author.")
+    path: str = Field(
+        min_length=1,
+        description="Types and relations, for example author-paper-venue-paper-author, in short author-paper-venue~; a "
+        "type in parentheses gives no tokens; * = no path, any relation at every step.",
+    )
     weight: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="Share of the walks' tokens, relative to the other meta-paths."
     )
@@ -54,6 +59,7 @@ class GraphConfig(Section):
     walks: WalkConfig = Field(default_factory=WalkConfig, description="Walks.")
     skip_gram: SkipGramConfig = Field(default_factory=SkipGramConfig, description="Model.")
     evaluation: GraphEvaluationConfig = Field(default_factory=GraphEvaluationConfig, description="Metrics.")
+    discovery: DiscoveryConfig = Field(default_factory=DiscoveryConfig, description="The search for meta-paths.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Seconds between two checkpoints.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the first vectors, of every walk and of every negative.")
 

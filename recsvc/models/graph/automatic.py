@@ -2,7 +2,7 @@
 
 from recsvc.data.graph import HeteroGraph
 from recsvc.errors import ConfigError
-from recsvc.models.graph.meta_path import Hop, MetaPath, hops_between, write_meta_path
+from recsvc.models.graph.hops import Hop, MetaPath, hops_between, write_meta_path
 
 
 def anchor_type(graph: HeteroGraph, item_type: str | None = None) -> str:

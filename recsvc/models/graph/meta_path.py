@@ -4,172 +4,203 @@ Written as node types joined by hyphens, ``author-paper-venue-paper-author``, wi
 types where several join them: ``user-[bought]-item-[bought]-user``. A relation is walked in either direction, whichever
 the two types ask for; ``[~follows]`` asks for the way from target to source where both would do. Relations that are
 declared directed are walked from source to target only. A meta-path ends at the type that it begins with, because walks
-go round it again and again (Eq. 4).
+go round it again and again (Eq. 4); a last ``~`` means the way back: ``author-paper-venue~`` is the path above.
+
+A type in parentheses gives no tokens: along ``author-(paper)-venue~`` walks go through papers, and consist of authors
+and venues alone, as those of the authors' code do.
+
+``*`` is no path: from every node, first one of the relations and directions that the node has edges in, each with the
+same chance, then one of these edges.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 
 from recsvc.data.graph import HeteroGraph
 from recsvc.data.nearest import nearest
 from recsvc.errors import ConfigError
+from recsvc.models.graph.hops import (
+    Direction,
+    Hop,
+    MetaPath,
+    hop_ends,
+    hop_label,
+    hops_between,
+    named_hop,
+    write_meta_path,
+)
 
-# A name between hyphens; a relation's stands in brackets.
-_PART = re.compile(r"\s*(?:\[(?P<relation>[^\[\]-]*)\]|(?P<node_type>[^\[\]-]*))\s*")
+__all__ = ["Direction", "Hop", "MetaPath", "hop_ends", "hops_between", "parse_meta_path", "write_meta_path"]
 
+FREE = "*"
+"""The text of no path."""
 
-class Direction(Enum):
-    """How a hop takes the edges of its relation."""
-
-    FORWARD = "forward"
-    INVERSE = "inverse"
-    BOTH = "both"
-    """Of a relation that joins nodes of one type and is not directed."""
-
-
-@dataclass(frozen=True)
-class Hop:
-    """One step of a meta-path: a relation, by its place among the graph's, and the direction."""
-
-    relation: int
-    direction: Direction
-
-    def reversed(self) -> "Hop":
-        """The way back."""
-        back = {Direction.FORWARD: Direction.INVERSE, Direction.INVERSE: Direction.FORWARD}
-        return Hop(self.relation, back.get(self.direction, self.direction))
-
-
-@dataclass(frozen=True)
-class MetaPath:
-    """A closed path over the types of a graph.
-
-    Attributes:
-        types: the H + 1 node types, the last the same as the first.
-        hops: the H hops between them.
-        text: how it is written.
-    """
-
-    types: tuple[str, ...]
-    hops: tuple[Hop, ...]
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+# A name between hyphens; a relation's stands in brackets, that of a type without tokens in parentheses.
+_PART = re.compile(r"\s*(?:\[(?P<relation>[^\[\]-]*)\]|\((?P<kept_out>[^\[\]-]*)\)|(?P<node_type>[^\[\]-]*))\s*")
 
 
 def parse_meta_path(text: str, graph: HeteroGraph) -> MetaPath:
     """Read a meta-path.
 
     Raises:
-        ConfigError: it does not fit the graph; the message says at which hop, and what would.
+        ConfigError: it does not fit the graph; the message says at which character and hop, and what would.
     """
     try:
-        types, names = _split(text)
-        for place, node_type in enumerate(types):
-            _check_type(node_type, place, graph)
+        if text.strip() == FREE:
+            return _free(graph)
+        parts = _split(text)
+        for place, part in enumerate(parts):
+            _check_type(part, place, graph)
+        types = [part.node_type for part in parts]
+        kept_out = frozenset(place for place, part in enumerate(parts) if part.kept_out)
         if len(types) < 2:
-            raise _Flaw(f"it has no hop; {_neighbours(types[0], graph)}, so {_example(types[0], graph)} would do")
-        hops = []
-        for number, ((source, target), name) in enumerate(zip(pairwise(types), names, strict=True), 1):
-            hops.append(_find_hop(source, target, name, f"hop {number}", graph))
+            advice = f"{_neighbours(types[0], graph)}, so {_example(types[0], graph)} would do"
+            raise _Flaw(f"it has no hop; {advice}", parts[0].at)
+        hops = [
+            _find_hop(source, target, f"hop {number}", graph)
+            for number, (source, target) in enumerate(pairwise(parts), 1)
+        ]
+        if text.rstrip().endswith("~"):
+            types, hops, kept_out = _and_back(types, hops, kept_out, graph, len(text.rstrip()) - 1)
         if types[0] != types[-1]:
-            raise _Flaw(_not_closed(types, hops, graph))
-        return MetaPath(types, tuple(hops), write_meta_path(types, hops, graph))
+            raise _Flaw(_not_closed(types, hops, kept_out, graph), parts[-1].at)
+        _check_tokens(parts, len(types), kept_out)
+        return MetaPath(tuple(types), tuple(hops), write_meta_path(types, hops, graph, kept_out), kept_out)
     except _Flaw as flaw:
-        raise ConfigError(f"meta-path {text!r}: {flaw}") from None
-
-
-def write_meta_path(types: tuple[str, ...], hops: list[Hop] | tuple[Hop, ...], graph: HeteroGraph) -> str:
-    """The text of a path, with relations named only where the types alone would not say the hop."""
-    parts = [types[0]]
-    for (source, target), hop in zip(pairwise(types), hops, strict=True):
-        fitting = list(hops_between(source, target, graph))
-        parts += [target] if fitting == [hop] else [_label(hop, fitting, graph), target]
-    return "-".join(parts)
-
-
-def hops_between(source: str, target: str, graph: HeteroGraph) -> Iterator[Hop]:
-    """Every hop from one type to another; a relation within one type that is not directed is one hop, both ways."""
-    for place, relation in enumerate(graph.relations):
-        ends = (relation.key.source_type, relation.key.target_type)
-        if ends == (source, target):
-            yield Hop(place, Direction.BOTH if source == target and not relation.directed else Direction.FORWARD)
-        elif ends == (target, source) and not relation.directed:
-            yield Hop(place, Direction.INVERSE)
+        raise ConfigError(f"meta-path {text!r}, character {flaw.at + 1}: {flaw}") from None
 
 
 class _Flaw(Exception):  # noqa: N818  (caught in this file)
-    """What is wrong with a meta-path, without the path."""
+    """What is wrong with a meta-path, without the path, and at which place of its text, counted from 0."""
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
 
 
-def _split(text: str) -> tuple[tuple[str, ...], list[str | None]]:
-    """The types, and between them the names of relations or None."""
-    types: list[str] = []
-    names: list[str | None] = []
+@dataclass(frozen=True)
+class _Part:
+    """A type on the path.
+
+    Attributes:
+        node_type: its name.
+        kept_out: whether it stands in parentheses.
+        at: where its name begins in the text.
+        relation: the name of the relation that leads to it, if that is written.
+        relation_at: where that begins.
+    """
+
+    node_type: str
+    kept_out: bool
+    at: int
+    relation: str | None
+    relation_at: int
+
+
+def _free(graph: HeteroGraph) -> MetaPath:
+    pairs = [(source, target) for source in graph.node_types for target in graph.node_types]
+    all_hops = dict.fromkeys(hop for pair in pairs for hop in hops_between(*pair, graph))
+    hops = sorted(
+        (hop for hop in all_hops if len(graph.relations[hop.relation])),
+        key=lambda hop: (hop.relation, hop.direction.value),
+    )
+    if not hops:
+        raise _Flaw("the graph has no edges", 0)
+    types = dict.fromkeys(hop_ends(hop, graph)[0] for hop in hops)
+    return MetaPath(tuple(types), tuple(hops), FREE, free=True)
+
+
+def _split(text: str) -> list[_Part]:
+    """The types, each with the relation before it."""
+    body = text.rstrip().removesuffix("~")
+    parts: list[_Part] = []
+    relation: str | None = None
     expected = "a node type"
-    for part in text.split("-"):
+    at = relation_at = 0
+    for part in body.split("-"):
         match = _PART.fullmatch(part)
-        relation = match["relation"] if match else None
-        node_type = (match["node_type"] or "").strip() if match else ""
-        if match is None or (relation is None and not node_type) or (relation is not None and not relation.strip()):
+        begins = at + len(part) - len(part.lstrip()) if part.strip() else at
+        at += len(part) + 1
+        name = next((value.strip() for value in match.groupdict("").values() if value.strip()), "") if match else ""
+        if match is None or not name:
             shown = part.strip()
-            where = f"after {'-'.join(types)!r}" if types else "at its beginning"
-            raise _Flaw(
-                f"{where}, {expected} should stand" + (f", not {shown!r}" if shown else ", and there is nothing")
-            )
-        if relation is not None:
-            if len(names) == len(types):  # two relations in a row, or one before the first type
-                where = "at its beginning" if not types else f"after [{names[-1]}]"
-                raise _Flaw(f"{where}, a node type should stand, not [{relation.strip()}]")
-            names.append(relation.strip())
+            where = f"after {_written(parts)!r}" if parts else "at its beginning"
+            found = f", not {shown!r}" if shown else ", and there is nothing"
+            raise _Flaw(f"{where}, {expected} should stand{found}", begins)
+        if match["relation"] is not None:
+            if relation is not None or not parts:
+                where = f"after [{relation}]" if parts else "at its beginning"
+                raise _Flaw(f"{where}, a node type should stand, not [{name}]", begins)
+            relation, relation_at = name, begins
             expected = "a node type"
         else:
-            if types and len(names) < len(types):
-                names.append(None)
-            types.append(node_type)
+            parts.append(_Part(name, match["kept_out"] is not None, begins, relation, relation_at))
+            relation = None
             expected = "a node type or a relation in brackets"
-    if len(names) == len(types):
-        raise _Flaw(f"it ends with the relation [{names[-1]}]; a node type should follow")
-    return tuple(types), names
+    if relation is not None:
+        raise _Flaw(f"it ends with the relation [{relation}]; a node type should follow", len(body))
+    return parts
 
 
-def _check_type(node_type: str, place: int, graph: HeteroGraph) -> None:
-    if node_type in graph.nodes:
+def _written(parts: list[_Part]) -> str:
+    return "-".join(f"({part.node_type})" if part.kept_out else part.node_type for part in parts)
+
+
+def _check_type(part: _Part, place: int, graph: HeteroGraph) -> None:
+    if part.node_type in graph.nodes:
         return
     where = "the first type" if place == 0 else f"hop {place}"
-    near = nearest(node_type, graph.node_types, cutoff=0.0)
-    raise _Flaw(f"{where}: the graph has no node type {node_type!r}" + (f"; the nearest is {near!r}" if near else ""))
+    near = nearest(part.node_type, graph.node_types, cutoff=0.0)
+    advice = f"; the nearest is {near!r}" if near else ""
+    raise _Flaw(f"{where}: the graph has no node type {part.node_type!r}{advice}", part.at)
 
 
-def _find_hop(source: str, target: str, name: str | None, where: str, graph: HeteroGraph) -> Hop:
+_Closed = tuple[list[str], list[Hop], frozenset[int]]
+
+
+def _and_back(types: list[str], hops: list[Hop], kept_out: frozenset[int], graph: HeteroGraph, at: int) -> _Closed:
+    """The path and the same way back."""
+    for hop in hops:
+        key = graph.relations[hop.relation].key
+        if graph.relations[hop.relation].directed:
+            only = f"walked from {key.source_type!r} to {key.target_type!r} only"
+            raise _Flaw(f"~ goes back the same way, and the relation {key.name!r} is {only}; write the way back", at)
+    return _mirrored(types, hops, kept_out)
+
+
+def _mirrored(types: list[str], hops: list[Hop], kept_out: frozenset[int]) -> _Closed:
+    back = frozenset(2 * len(hops) - place for place in kept_out)
+    return [*types, *types[-2::-1]], [*hops, *(hop.reversed() for hop in reversed(hops))], kept_out | back
+
+
+def _check_tokens(parts: list[_Part], size: int, kept_out: frozenset[int]) -> None:
+    if (0 in kept_out) != (size - 1 in kept_out):
+        first, last = parts[0].node_type, parts[-1].node_type
+        same = f"the walk goes on from the last {last!r} as from the first {first!r}"
+        raise _Flaw(f"{same}; put both in parentheses or neither", parts[-1].at)
+    if len(kept_out) == size:
+        raise _Flaw("every type is in parentheses, so that no tokens are left; take one out of them", parts[0].at)
+
+
+def _find_hop(near: _Part, part: _Part, where: str, graph: HeteroGraph) -> Hop:
+    source, target, name = near.node_type, part.node_type, part.relation
     fitting = list(hops_between(source, target, graph))
+    at = part.at if name is None else part.relation_at
     if name is not None:
-        hop = _named(fitting, name, graph) or _one_way(source, target, name, graph)
+        hop = named_hop(fitting, name, graph) or _one_way(source, target, name, graph)
         if hop is None:
-            raise _Flaw(f"{where}: {_no_such_relation(source, target, name, fitting, graph)}")
+            raise _Flaw(f"{where}: {_no_such_relation(source, target, name, fitting, graph)}", at)
     elif not fitting:
-        raise _Flaw(f"{where}: {_nothing_joins(source, target, graph)}")
+        raise _Flaw(f"{where}: {_nothing_joins(source, target, graph)}", at)
     elif len(fitting) > 1:
-        ways = " or ".join(f"{source}-{_label(hop, fitting, graph)}-{target}" for hop in fitting)
-        raise _Flaw(f"{where}: several relations join {source!r} and {target!r}; write {ways}")
+        ways = " or ".join(f"{source}-{hop_label(hop, fitting, graph)}-{target}" for hop in fitting)
+        raise _Flaw(f"{where}: several relations join {source!r} and {target!r}; write {ways}", at)
     else:
         hop = fitting[0]
     if not len(graph.relations[hop.relation]):
-        raise _Flaw(f"{where}: the relation {graph.relations[hop.relation].key} has no edges")
+        raise _Flaw(f"{where}: the relation {graph.relations[hop.relation].key} has no edges", at)
     return hop
-
-
-def _named(fitting: list[Hop], name: str, graph: HeteroGraph) -> Hop | None:
-    """The hop of a relation's name; from source to target where there is the choice, unless ``~`` asks otherwise."""
-    inverse, name = name.startswith("~"), name.removeprefix("~")
-    hops = [hop for hop in fitting if graph.relations[hop.relation].key.name == name]
-    if inverse:
-        return next((hop for hop in hops if hop.direction is Direction.INVERSE), None)
-    return next(iter(sorted(hops, key=lambda hop: hop.direction is Direction.INVERSE)), None)
 
 
 def _one_way(source: str, target: str, name: str, graph: HeteroGraph) -> Hop | None:
@@ -179,12 +210,6 @@ def _one_way(source: str, target: str, name: str, graph: HeteroGraph) -> Hop | N
             if relation.key == (source, name[1:], target) and not relation.directed:
                 return Hop(place, Direction.INVERSE)
     return None
-
-
-def _label(hop: Hop, fitting: list[Hop], graph: HeteroGraph) -> str:
-    """The relation in brackets, with ``~`` where the name alone would mean another hop."""
-    name = graph.relations[hop.relation].key.name
-    return f"[{name}]" if _named(fitting, name, graph) == hop else f"[~{name}]"
 
 
 def _no_such_relation(source: str, target: str, name: str, fitting: list[Hop], graph: HeteroGraph) -> str:
@@ -225,10 +250,10 @@ def _example(node_type: str, graph: HeteroGraph) -> str:
     return "a path along its relations"
 
 
-def _not_closed(types: tuple[str, ...], hops: list[Hop], graph: HeteroGraph) -> str:
+def _not_closed(types: list[str], hops: list[Hop], kept_out: frozenset[int], graph: HeteroGraph) -> str:
     text = f"it begins at {types[0]!r} and ends at {types[-1]!r}, and walks go round it"
-    back = [hop.reversed() for hop in reversed(hops)]
     if any(graph.relations[hop.relation].directed for hop in hops):
         return f"{text}; let it end at {types[0]!r}"
-    closed = write_meta_path((*types, *reversed(types[:-1])), [*hops, *back], graph)
-    return f"{text}; go back the same way: {closed}"
+    there = write_meta_path(types, hops, graph, kept_out)
+    types, hops, kept_out = _mirrored(types, hops, kept_out)
+    return f"{text}; go back the same way: {write_meta_path(types, hops, graph, kept_out)}, or in short {there}~"

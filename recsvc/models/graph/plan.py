@@ -1,16 +1,17 @@
 """The plan of all walks of a training: which meta-paths, from which nodes, how many, in which order."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsvc.data.graph import Csr, HeteroGraph, Relation
+from recsvc.data.graph import HeteroGraph, NodeTable
 from recsvc.data.nearest import nearest
 from recsvc.errors import ConfigError
 from recsvc.models.graph.config import WalkConfig
-from recsvc.models.graph.meta_path import Direction, Hop, MetaPath
+from recsvc.models.graph.hops import Hop, MetaPath, hop_ends
+from recsvc.models.graph.transitions import Transitions
 from recsvc.models.graph.walks import WalkArrays, make_walks
 
 Int64 = NDArray[np.int64]
@@ -29,6 +30,8 @@ class WalkPlan:
         length: tokens of a walk at most.
         offsets: int64 [T + 1], the global rows of each node type.
         arrays: the same for the kernels.
+        nodes: the nodes of each type, to name them in messages.
+        refuses_dead_ends: whether a walk that finds no edge to go on by is an error.
     """
 
     paths: tuple[MetaPath, ...]
@@ -36,6 +39,8 @@ class WalkPlan:
     length: int
     offsets: Int64
     arrays: WalkArrays
+    nodes: Mapping[str, NodeTable]
+    refuses_dead_ends: bool = False
 
     @property
     def num_walks(self) -> int:
@@ -48,14 +53,34 @@ class WalkPlan:
         return int(self.offsets[-1])
 
     def make(self, first: int, count: int) -> "Walks":
-        """Make walks ``first`` to ``first + count - 1``."""
+        """Make walks ``first`` to ``first + count - 1``.
+
+        Raises:
+            ConfigError: one of them finds no edge to go on by, and this is to be an error.
+        """
         tokens = np.empty(count * self.length, np.int32)
-        ends = np.empty(count, np.int64)
-        dead_ends = np.zeros(len(self.arrays.hop_first), np.int64)
+        ends = np.empty(count * (self.length // 2 if self.arrays.restart else 1), np.int64)
+        hops = len(self.arrays.hop_first)
+        dead_ends, stuck = np.zeros(hops, np.int64), np.full(hops, -1, np.int64)
         path_tokens = np.zeros(len(self.paths), np.int64)
-        kept = make_walks(self.arrays, first, count, self.length, tokens, ends, dead_ends, path_tokens)
+        kept = make_walks(self.arrays, first, count, self.length, tokens, ends, dead_ends, stuck, path_tokens)
+        if self.refuses_dead_ends and dead_ends.any():
+            raise ConfigError(self._dead_end(stuck))
         size = int(ends[kept - 1]) if kept else 0
         return Walks(tokens[:size], ends[:kept], dead_ends, path_tokens)
+
+    def _dead_end(self, stuck: Int64) -> str:
+        hop = int(np.flatnonzero(stuck >= 0)[0])
+        number = int(np.searchsorted(self.arrays.hop_offsets, hop, side="right")) - 1
+        node_type = int(np.searchsorted(self.offsets, stuck[hop], side="right")) - 1
+        name = list(self.nodes)[node_type]
+        node = self.nodes[name].ids.id_of(int(stuck[hop] - self.offsets[node_type]))
+        path = self.paths[number]
+        where = "" if path.free else f" for hop {hop - self.arrays.hop_offsets[number] + 1}"
+        return (
+            f"graph.walks.dead_ends is error, and on the meta-path {path} a walk at {name} {node!r} has no edge{where}"
+            "; add one, remove the node, or set it to stop or restart"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +89,7 @@ class Walks:
 
     Attributes:
         tokens: int32 [n], global node rows.
-        ends: int64 [walks], where each walk ends in ``tokens``.
+        ends: int64 [walks], where each walk ends in ``tokens``; with restarts, where each segment of one ends.
         dead_ends: int64 [H], walks that found no edge at each hop of the plan.
         path_tokens: int64 [P], tokens of each path.
     """
@@ -88,19 +113,21 @@ def plan_walks(
         graph: what is walked on.
         paths: P meta-paths of the graph.
         weights: shares of the tokens, in proportion.
-        config: number, length and starts.
+        config: number, length, starts, and how walks go.
         seed: of every walk.
 
     Raises:
-        ConfigError: ``starts`` names a type that the graph does not have, or none on a path.
+        ConfigError: ``starts`` names a type that the graph does not have, or none that gives tokens on a path; or a
+            walk has come to a dead end, and that is to be an error.
     """
     _check_starts(paths, config.starts, graph)
     shares = np.asarray(weights, np.float64) / np.sum(weights)
-    arrays = _arrays(graph, paths, config.starts, seed)
-    nodes = np.diff(arrays.walk_offsets)  # start nodes of each path: one walk from each
-    plan = WalkPlan(tuple(paths), shares, config.length, graph.offsets, arrays)
+    arrays = _arrays(graph, paths, config, seed)
+    starts = np.diff(arrays.walk_offsets)  # start nodes of each path: one walk from each
+    nodes = {name: graph.nodes[name] for name in graph.node_types}
+    plan = WalkPlan(tuple(paths), shares, config.length, graph.offsets, arrays, nodes, config.dead_ends == "error")
     lengths = np.array([_mean_length(plan, path) for path in range(len(paths))])
-    tokens = config.per_node * float(shares @ (nodes * lengths))
+    tokens = config.per_node * float(shares @ (starts * lengths))
     walks = np.maximum(1, np.rint(shares * tokens / lengths)).astype(np.int64)
     return replace(plan, arrays=arrays._replace(walk_offsets=_offsets(walks)))
 
@@ -115,75 +142,78 @@ def _mean_length(plan: WalkPlan, path: int) -> float:
     return max(len(alone.make(0, count).tokens), 2) / count
 
 
-def _arrays(graph: HeteroGraph, paths: Sequence[MetaPath], starts: Collection[str], seed: int) -> WalkArrays:
+def _arrays(graph: HeteroGraph, paths: Sequence[MetaPath], config: WalkConfig, seed: int) -> WalkArrays:
     """The arrays of a plan with one walk from each start node of each path."""
-    adjacency = _Adjacency(graph)
-    hop_first, hop_rows, hops = [], [], []
-    run_first, run_sizes, runs, phases, phase_counts, walks = [], [], [], [], [], []
+    transitions = Transitions(graph)
+    hop_first, hop_places, hop_emits, next_hops, hops = [], [], [], [], []
+    run_first, run_sizes, runs, phases, walks = [], [], [], [], []
     for path in paths:
-        for source, target, hop in zip(path.types[:-1], path.types[1:], path.hops, strict=True):
-            hop_first.append(graph.offsets[graph.type_index(source)])
-            hop_rows.append(adjacency.rows_of(hop, target))
+        sources, targets = zip(*(hop_ends(hop, graph) for hop in path.hops), strict=True)
+        for place, hop in enumerate(path.hops):
+            emits = place + 1 not in path.kept_out
+            onward = _to_next_token(path, place) if config.hops == "multiplicity" and not emits else ()
+            hop_first.append(_first_row(graph, sources[place]))
+            hop_places.append(transitions.places_of(hop, onward))
+            hop_emits.append(emits)
+            following = [(place + 1) % len(path.hops)]
+            next_hops.append(_places(sources, targets[place]) if path.free else following)
         hops.append(len(path.hops))
-        types = [name for name in dict.fromkeys(path.types) if not starts or name in starts]
+        types = [name for name in start_types(path) if not config.starts or name in config.starts]
         for name in types:
-            run_first.append(graph.offsets[graph.type_index(name)])
+            run_first.append(_first_row(graph, name))
             run_sizes.append(len(graph.nodes[name]))
-            positions = [place for place, each in enumerate(path.types[:-1]) if each == name]
-            phases += positions
-            phase_counts.append(len(positions))
+            phases.append([place for place in _places(sources, name) if place not in path.kept_out])
         runs.append(len(types))
         walks.append(sum(len(graph.nodes[name]) for name in types))
+    hop_rows, hop_tables = zip(*hop_places, strict=True)
     return WalkArrays(
         walk_offsets=_offsets(walks),
         hop_offsets=_offsets(hops),
         hop_first=np.array(hop_first, np.int64),
         hop_rows=np.array(hop_rows, np.int64),
-        indptr=np.concatenate(adjacency.indptr),
-        neighbours=np.concatenate(adjacency.neighbours),
+        hop_tables=np.array(hop_tables, np.int64),
+        hop_emits=np.array(hop_emits, np.bool_),
+        next_offsets=_offsets([len(each) for each in next_hops]),
+        next_hops=np.array([place for each in next_hops for place in each], np.int64),
+        indptr=np.concatenate(transitions.indptr),
+        neighbours=np.concatenate(transitions.neighbours),
+        keep=np.concatenate([np.zeros(0, np.uint32), *transitions.keep]),
+        alias=np.concatenate([np.zeros(0, np.int32), *transitions.alias]),
+        free=np.array([path.free for path in paths], np.bool_),
         run_offsets=_offsets(runs),
         run_first=np.array(run_first, np.int64),
         run_sizes=np.array(run_sizes, np.int64),
-        phase_offsets=_offsets(phase_counts),
-        phases=np.array(phases, np.int64),
+        phase_offsets=_offsets([len(each) for each in phases]),
+        phases=np.array([place for each in phases for place in each], np.int64),
+        restart=config.dead_ends == "restart",
         seed=np.uint64(seed),
     )
 
 
-class _Adjacency:
-    """The adjacencies of all hops behind one another, each once."""
-
-    def __init__(self, graph: HeteroGraph) -> None:
-        self._graph = graph
-        self._rows: dict[Hop, int] = {}
-        self._size = self._edges = 0
-        self.indptr: list[Int64] = []
-        self.neighbours: list[NDArray[np.int32]] = []
-
-    def rows_of(self, hop: Hop, target_type: str) -> int:
-        """Where the rows of a hop begin in ``indptr``."""
-        if hop not in self._rows:
-            csr = adjacency(self._graph.relations[hop.relation], hop.direction)
-            first = int(self._graph.offsets[self._graph.type_index(target_type)])
-            self.indptr.append(csr.indptr + self._edges)
-            self.neighbours.append((csr.neighbours + first).astype(np.int32))
-            self._rows[hop] = self._size
-            self._size += len(csr.indptr)
-            self._edges += len(csr.neighbours)
-        return self._rows[hop]
+def start_types(path: MetaPath) -> list[str]:
+    """The types that walks along a path may start at: those that give tokens, each once, in their order on it."""
+    if path.free:
+        return list(path.types)
+    return list(dict.fromkeys(name for place, name in enumerate(path.types) if place not in path.kept_out))
 
 
-def adjacency(relation: Relation, direction: Direction) -> Csr:
-    """The neighbours of every node in one direction; in both, an edge from a node to itself counts once."""
-    if direction is Direction.FORWARD:
-        return relation.forward
-    if direction is Direction.INVERSE:
-        return relation.inverse
-    back = relation.sources != relation.targets
-    sources = np.concatenate([relation.sources, relation.targets[back]])
-    targets = np.concatenate([relation.targets, relation.sources[back]])
-    size = len(relation.forward.indptr) - 1
-    return Relation.from_edges(relation.key, sources, targets, shape=(size, size)).forward
+def _to_next_token(path: MetaPath, place: int) -> tuple[Hop, ...]:
+    """The hops after the one at ``place``, up to the first that reaches a token."""
+    onward = []
+    for distance in range(1, len(path.hops) + 1):
+        after = (place + distance) % len(path.hops)
+        onward.append(path.hops[after])
+        if after + 1 not in path.kept_out:
+            break
+    return tuple(onward)
+
+
+def _places(names: Sequence[str], name: str) -> list[int]:
+    return [place for place, each in enumerate(names) if each == name]
+
+
+def _first_row(graph: HeteroGraph, node_type: str) -> int:
+    return int(graph.offsets[graph.type_index(node_type)])
 
 
 def _check_starts(paths: Sequence[MetaPath], starts: Sequence[str], graph: HeteroGraph) -> None:
@@ -192,8 +222,9 @@ def _check_starts(paths: Sequence[MetaPath], starts: Sequence[str], graph: Heter
             near = nearest(name, graph.node_types, cutoff=0.0)
             raise ConfigError(f"graph.walks.starts: the graph has no node type {name!r}; the nearest is {near!r}")
     for path in paths:
-        if starts and not set(starts) & set(path.types):
-            raise ConfigError(f"graph.walks.starts: none of these types stands on the meta-path {path}")
+        if starts and not set(starts) & set(start_types(path)):
+            without = f"; {' and '.join(map(repr, starts))} give no tokens" if set(starts) & set(path.types) else ""
+            raise ConfigError(f"graph.walks.starts: none of these types stands on the meta-path {path}{without}")
 
 
 def _offsets(counts: Sequence[int] | Int64) -> Int64:

@@ -9,15 +9,21 @@ from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
 
 
 def build(sizes, edges, directed=()):
-    """A graph of ``{type: nodes}`` and ``{(source type, relation, target type): [(source row, target row), ...]}``."""
+    """A graph of ``{type: nodes}`` and ``{(source type, relation, target type): [(source row, target row), ...]}``.
+
+    Edges may have a weight as a third number; then all of the relation do.
+    """
     nodes = {name: NodeTable(IdIndex.from_ids([f"{name}{row}" for row in range(size)])) for name, size in sizes.items()}
     relations = []
     for (source, name, target), pairs in edges.items():
-        rows = np.array(pairs, np.int32).reshape(-1, 2)
+        weights = np.array([edge[2] for edge in pairs], np.float32) if pairs and len(pairs[0]) == 3 else None
+        rows = np.array([edge[:2] for edge in pairs], np.int32).reshape(-1, 2)
         shape = (sizes[source], sizes[target])
         key = RelationKey(source, name, target)
         one_way = name in directed
-        relations.append(Relation.from_edges(key, rows[:, 0], rows[:, 1], shape=shape, directed=one_way))
+        relations.append(
+            Relation.from_edges(key, rows[:, 0], rows[:, 1], shape=shape, directed=one_way, weights=weights)
+        )
     return HeteroGraph(tuple(sizes), nodes, tuple(relations))
 
 

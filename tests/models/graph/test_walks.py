@@ -8,7 +8,8 @@ import pytest
 from recsvc.errors import ConfigError
 from recsvc.models.graph.config import WalkConfig
 from recsvc.models.graph.meta_path import parse_meta_path
-from recsvc.models.graph.plan import adjacency, plan_walks
+from recsvc.models.graph.plan import plan_walks
+from recsvc.models.graph.transitions import adjacency
 
 APVPA, APA = "author-paper-venue-paper-author", "author-paper-author"
 
