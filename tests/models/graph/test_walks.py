@@ -227,3 +227,89 @@ def test_within_one_type_both_ways(make_graph):
     plan = plan_of(directed, "p-p", per_node=50, length=6)
     steps = {pair for walk in walks_of(plan) for pair in itertools.pairwise(walk)}
     assert steps == {(0, 1), (1, 2), (2, 2)}
+
+
+def test_isolated_starts_a_type_of_one_node_and_loops(make_graph):
+    """A start without an edge gives no walk; one node with itself for a neighbour is walked round and round."""
+    graph = make_graph({"p": 1, "q": 2}, {("p", "is", "p"): [(0, 0)], ("p", "has", "q"): [(0, 0)]})
+    plan = plan_of(graph, "p-p", per_node=3, length=5)
+    assert walks_of(plan) == [[0] * 5] * 3
+    plan = plan_of(graph, "q-p-q", per_node=4, length=4)
+    assert sorted(walks_of(plan)) == [[0, 1, 0, 1]] * 4 + [[1, 0, 1, 0]] * 4
+    assert plan.make(0, plan.num_walks).dead_ends.tolist() == [4, 0]  # of q1
+
+
+def test_types_in_parentheses_are_walked_through(small_world):
+    """Without the papers, the walks are those of the whole path: same places, twice as far at the same length."""
+    plan = plan_of(small_world, "author-(paper)-venue~", per_node=500, length=9)
+    made = plan.make(0, plan.num_walks)
+    assert not ((made.tokens >= 6) & (made.tokens < 13)).any()
+    assert plan.num_walks == 500 * 9  # from authors and venues
+    assert np.diff(made.ends, prepend=0).max() == 9
+    papers = [edge_counts(small_world, parse_meta_path(text, small_world))[0] for text in (APA, "venue-paper-venue")]
+    linked = {(a, v) for a, p in papers[0] for v, q in papers[1] if p == q}
+    for walk in walks_of(plan):
+        for one, other in itertools.pairwise(walk):
+            assert (one, other) in linked or (other, one) in linked
+
+
+def test_starts_must_give_tokens(small_world):
+    with pytest.raises(ConfigError, match=r"none of these types stands on the meta-path .*; 'paper' give no tokens"):
+        plan_of(small_world, "author-(paper)-venue~", starts=("paper",))
+    plan = plan_of(small_world, "(paper)-author-(paper)", per_node=5, length=4)
+    assert {walk[0] for walk in walks_of(plan)} == {0, 1, 2, 3, 4}
+
+
+def test_dead_ends_restart(small_world):
+    """A walk that is stuck goes on from its start, phase drawn anew, in a segment of its own."""
+    stopping = plan_of(small_world, APVPA, per_node=200, length=12)
+    plan = plan_of(small_world, APVPA, per_node=200, length=12, dead_ends="restart")
+    tables = edge_counts(small_world, plan.paths[0])
+    several = 0
+    for number in range(min(plan.num_walks, 400)):
+        made = plan.make(number, 1)
+        segments = [walk.tolist() for walk in np.split(made.tokens, made.ends[:-1])] if len(made.ends) else []
+        assert len({segment[0] for segment in segments}) <= 1  # all begin at the walk's start
+        assert all(len(segment) >= 2 for segment in segments)
+        # Each segment but the last comes to a dead end; those that were dropped have cost a token each.
+        dropped = 12 - sum(map(len, segments))
+        assert len(segments) + dropped == made.dead_ends.sum() + 1
+        for segment in segments:
+            assert any(fits(tables, segment, phase) for phase in phases_of(small_world, plan.paths[0], segment[0]))
+        several += len(segments) > 1
+    assert several > 50
+    tokens = [each.make(0, each.num_walks).tokens for each in (stopping, plan)]
+    assert plan.num_walks == stopping.num_walks and len(tokens[1]) > 1.1 * len(tokens[0])
+    lonely = plan_of(small_world, APVPA, per_node=50, length=12, starts=("venue",), dead_ends="restart")
+    made = lonely.make(0, lonely.num_walks)
+    assert made.dead_ends[2] >= 50 * 11 and 15 not in made.tokens  # venue 2 tries as often as a walk has tokens
+
+
+def test_dead_ends_are_an_error_where_they_are_to_be(small_world, make_graph):
+    message = (
+        r"graph\.walks\.dead_ends is error, and on the meta-path author-paper-author a walk at author 'author5' has no "
+        "edge for hop 1; add one, remove the node, or set it to stop or restart"
+    )
+    with pytest.raises(ConfigError, match=message):
+        plan_of(small_world, APA, dead_ends="error", starts=("author",))
+    with pytest.raises(ConfigError, match=r"the meta-path \* a walk at paper 'paper6' has no edge; add one"):
+        plan_of(small_world, "*", dead_ends="error", starts=("paper",))
+    graph = make_graph({"a": 2, "b": 1}, {("a", "to", "b"): [(0, 0), (1, 0)]})
+    one, other = (plan_of(graph, "a-b-a", dead_ends=rule) for rule in ("error", "stop"))
+    np.testing.assert_array_equal(one.make(0, 8).tokens, other.make(0, 8).tokens)
+
+
+def test_dead_ends_of_walks_that_planning_has_not_seen(make_graph):
+    """Planning makes ten thousand walks at most; the one that gets stuck later is refused when it is made."""
+    size = 30_000
+    graph = make_graph({"a": size, "b": 1}, {("a", "to", "b"): [(row, 0) for row in range(size) if row != 1]})
+    seeds = 0
+    for seed in range(8):
+        try:
+            plan = plan_of(graph, "a-b-a", dead_ends="error", length=2, per_node=1, seed=seed)
+        except ConfigError:
+            continue
+        seeds += 1
+        with pytest.raises(ConfigError, match="a walk at a 'a1' has no edge for hop 1"):
+            plan.make(0, plan.num_walks)
+    assert seeds > 0
