@@ -5,7 +5,7 @@ import pytest
 
 from recsvc.data import IdIndex
 from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
-from recsvc.errors import RunError
+from recsvc.errors import ConfigError, RunError
 from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.meta_path import parse_meta_path
 from recsvc.models.graph.plan import plan_walks
@@ -127,6 +127,40 @@ def test_the_step_size_falls_with_the_tokens_done(plan):
         following = rates[block + 1].first if block + 1 < len(rates) else 0.0
         assert end == pytest.approx(following, abs=1e-6)
         assert rate.floor == pytest.approx(0.001)
+
+
+def test_rare_and_frequent_nodes_lose_tokens(plan):
+    raw = count_walks(plan, 1)
+    limit = int(np.quantile(raw.nodes[raw.nodes > 0], 0.1)) + 1
+    rare = np.flatnonzero((raw.nodes > 0) & (raw.nodes < limit))
+    settings = SETTINGS.model_copy(update={"min_count": limit, "subsample": 0.001, "epochs": 2})
+    with SkipGram(plan, raw, settings, 3, 2) as model:
+        counts = model.counts
+        assert model.blocks == len(counts.blocks) == 2 * num_blocks(plan)
+        assert not counts.nodes[rare].any() and counts.nodes.sum() == raw.nodes.sum() - raw.nodes[rare].sum()
+        share = 0.001 * counts.nodes.sum() / np.maximum(counts.nodes, 1)
+        expected = 2 * np.sum(counts.nodes * np.minimum(1, np.sqrt(share) + share))
+        assert expected < 1.9 * raw.total and counts.total == pytest.approx(expected, rel=0.03)
+        halves = np.split(counts.blocks, 2)
+        assert (halves[0] != halves[1]).any(), "each pass drops others"
+        model.train(0, model.blocks)
+        first = first_vectors(plan.num_nodes, 16, 3)
+        assert np.array_equal(model.vectors[rare], first[rare]) and not model.outputs[rare].any()
+        assert model.rate(model.blocks - 1).first == pytest.approx(0.025 * counts.blocks[-1] / counts.total, rel=1e-3)
+
+
+def test_passes_over_the_same_walks(plan):
+    counts = count_walks(plan, 1)
+    with SkipGram(plan, counts, SETTINGS.model_copy(update={"epochs": 3}), 3, 1) as model:
+        assert model.blocks == 3 * num_blocks(plan) and model.counts.total == 3 * counts.total
+        assert model.counts.nodes.tolist() == counts.nodes.tolist()
+        assert model.rate(num_blocks(plan)).first == pytest.approx(0.025 * 2 / 3, rel=1e-5)
+
+
+def test_a_count_that_no_node_reaches_is_refused(plan):
+    settings = SETTINGS.model_copy(update={"min_count": 10**6})
+    with pytest.raises(ConfigError, match=r"no walk keeps two tokens: lower graph\.skip_gram\.min_count"):
+        SkipGram(plan, count_walks(plan, 1), settings, 3, 1)
 
 
 def test_divergence_is_told_in_one_sentence(plan):

@@ -110,6 +110,7 @@ class GraphTrainer:
         with self._stop.watch():
             counts = self._count()
             with SkipGram(self.plan, counts, self.config, self._seed, self._threads) as model:
+                counts = model.counts
                 if self._tensors:
                     model.vectors[:], model.outputs[:] = (self._tensors[n].numpy() for n in ("vectors", "outputs"))
                     self._tensors.clear()
@@ -121,7 +122,7 @@ class GraphTrainer:
         return GraphFit(counts, self.state.loss, self.state.seconds)
 
     def _train(self, model: SkipGram, counts: WalkCounts) -> None:
-        state, blocks = self.state, num_blocks(self.plan)
+        state, blocks = self.state, model.blocks
         saved = begun = time.monotonic()
         before = self._tokens(counts)
         with self._reporter.work("graph: blocks of walks", blocks) as work:

@@ -9,7 +9,7 @@ from recsvc.data.graph import HeteroGraph
 from training.graph.config import GraphConfig
 from training.graph.fit import Tables
 from training.graph.links import hide_links
-from training.graph.model import SkipGram, count_walks, num_blocks
+from training.graph.model import SkipGram, count_walks
 from training.graph.paths import ChosenPaths, plan_of
 from training.progress import Reporter
 
@@ -41,13 +41,12 @@ def train_twin(graph: HeteroGraph, chosen: ChosenPaths, config: GraphConfig, thr
     thinner = graph.without_edges(place, mask)
     plan = plan_of(thinner, chosen, config)
     counts = count_walks(plan, threads)
-    blocks = num_blocks(plan)
     with (
         SkipGram(plan, counts, config.skip_gram, config.seed, threads) as model,
-        reporter.work("graph: blocks of walks without the hidden links", blocks) as work,
+        reporter.work("graph: blocks of walks without the hidden links", model.blocks) as work,
     ):
-        for first in range(0, blocks, _BLOCKS):
-            model.train(first, min(_BLOCKS, blocks - first))
+        for first in range(0, model.blocks, _BLOCKS):
+            model.train(first, min(_BLOCKS, model.blocks - first))
             work.update(first)
     hidden = np.unique(np.stack([relation.sources[mask], relation.targets[mask]], axis=1), axis=0)
-    return Twin(place, thinner, hidden, Tables(model.vectors, model.outputs, counts.nodes))
+    return Twin(place, thinner, hidden, Tables(model.vectors, model.outputs, model.counts.nodes))

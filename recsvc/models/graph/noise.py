@@ -52,6 +52,5 @@ def draw_negative(noise, segment, bits):  # type: ignore[no-untyped-def]
     begin = noise.offsets[segment]
     # The place comes from the upper bits, the choice between it and its alias from the lower 32.
     row = begin + below(bits, noise.offsets[segment + 1] - begin)
-    if np.uint32(bits & np.uint64(0xFFFFFFFF)) < noise.keep[row]:
-        return row
-    return np.int64(noise.alias[row])
+    alias = np.int64(noise.alias[row])  # loaded in any case: to choose costs less than to guess
+    return row if np.uint32(bits & np.uint64(0xFFFFFFFF)) < noise.keep[row] else alias

@@ -12,7 +12,7 @@ import numpy as np
 from recsvc.models.graph.compiled import compiled
 
 # What a stream is for; the first value hashed after the run's seed.
-ORDER, STARTS, WALK, NEGATIVES = (np.uint64(purpose) for purpose in range(1, 5))
+ORDER, STARTS, WALK, NEGATIVES, DROPS = (np.uint64(purpose) for purpose in range(1, 6))
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -68,7 +68,13 @@ def permuted(index, count, state):  # type: ignore[no-untyped-def]
             return np.int64(value)
 
 
-def block_state(seed: int, block: int) -> np.uint64:
-    """The state that the negatives of a block of walks are drawn from."""
+@compiled()
+def unit(bits):  # type: ignore[no-untyped-def]
+    """A float64 in [0, 1) out of 64 random bits."""
+    return np.float64(bits >> np.uint64(11)) * _TO_UNIT
+
+
+def block_state(seed: int, block: int, purpose: np.uint64 = NEGATIVES) -> np.uint64:
+    """The state that the draws for a block of walks are made from, by default those of negatives."""
     # What a kernel returns to Python is an int, and numba takes an int for int64: wrap before it goes back in.
-    return np.uint64(key(np.uint64(key(np.uint64(seed), NEGATIVES)), np.uint64(block)))
+    return np.uint64(key(np.uint64(key(np.uint64(seed), purpose)), np.uint64(block)))

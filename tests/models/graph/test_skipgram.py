@@ -20,8 +20,14 @@ MODELS = [
 ]
 
 
-def kernel(rule, shared):
-    return skip_gram_kernel(D, M, shared=shared, by_input=rule == "input-type")
+SHRINKING = [
+    pytest.param("any", True, True, id="any-shared-shrinking"),
+    pytest.param("input-type", False, True, id="input-type-per pair-shrinking"),
+]
+
+
+def kernel(rule, shared, shrinking=False):
+    return skip_gram_kernel(D, M, shared=shared, by_input=rule == "input-type", shrinking=shrinking)
 
 
 def noise_for(rule, counts):
@@ -34,25 +40,32 @@ class Draws:
     def __init__(self, noise, state):
         self.noise, self.state = noise, int(state)
 
-    def negative(self, segment):
+    def bits(self):
         self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
         z = self.state
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        bits = z ^ (z >> 31)
+        return z ^ (z >> 31)
+
+    def reach(self):
+        return 1 + int((self.bits() >> 11) * 2.0**-53 * WINDOW)
+
+    def negative(self, segment):
+        bits = self.bits()
         begin, end = self.noise.offsets[segment : segment + 2].tolist()
         row = begin + int((bits >> 11) * 2.0**-53 * (end - begin))
         return row if (bits & 0xFFFFFFFF) < int(self.noise.keep[row]) else int(self.noise.alias[row])
 
 
-def steps(tokens, ends, noise, state, *, shared, by_input):
+def steps(tokens, ends, noise, state, *, shared, by_input, shrinking=False):
     """Every step of a training: its place, its pairs (v, c) and the negatives that they share."""
     draws = Draws(noise, state)
     for begin, end in zip([0, *ends[:-1]], ends, strict=True):
         for place in range(begin, end):
             c = int(tokens[place])
+            reach = draws.reach() if shrinking else WINDOW
             inputs = [
-                int(tokens[p]) for p in range(max(begin, place - WINDOW), min(end, place + WINDOW + 1)) if p != place
+                int(tokens[p]) for p in range(max(begin, place - reach), min(end, place + reach + 1)) if p != place
             ]
             groups = []
             while inputs:
@@ -114,24 +127,27 @@ def rate_of(first, drop=0.0, floor=0.0):
     return Rate(np.float32(first), np.float32(drop), np.float32(floor))
 
 
-def trained(problem, rule, shared, rate, state=5):
+def trained(problem, rule, shared, rate, state=5, shrinking=False):
     X, Y, tokens, ends, counts = problem
     X, Y = X.copy(), Y.copy()
-    loss, pairs = kernel(rule, shared)(
+    loss, pairs = kernel(rule, shared, shrinking)(
         X, Y, tokens, ends, len(ends), WINDOW, noise_for(rule, counts), np.uint64(state), rate
     )
     return X, Y, loss, pairs
 
 
-@pytest.mark.parametrize(("rule", "shared"), MODELS)
-def test_updates_agree_with_the_oracle(problem, rule, shared):
+@pytest.mark.parametrize(
+    ("rule", "shared", "shrinking"),
+    [*(pytest.param(*each.values, False, id=each.id) for each in MODELS), *SHRINKING],
+)
+def test_updates_agree_with_the_oracle(problem, rule, shared, shrinking):
     rate = rate_of(0.05, drop=0.001, floor=0.01)  # the floor is met at token 40
     X, Y, tokens, ends, counts = problem
-    kind = {"shared": shared, "by_input": rule == "input-type"}
+    kind = {"shared": shared, "by_input": rule == "input-type", "shrinking": shrinking}
     X_wanted, Y_wanted, loss_wanted, pairs_wanted = oracle(
         X, Y, tokens, ends.tolist(), noise_for(rule, counts), 5, rate, **kind
     )
-    X_found, Y_found, loss, pairs = trained(problem, rule, shared, rate)
+    X_found, Y_found, loss, pairs = trained(problem, rule, shared, rate, shrinking=shrinking)
     assert pairs == pairs_wanted
     assert loss == pytest.approx(loss_wanted, rel=1e-4)
     np.testing.assert_allclose(X_found, X_wanted, rtol=1e-4, atol=2e-5)
@@ -254,6 +270,25 @@ def test_windows_are_full_and_end_with_the_walk(problem):
             min(size, place + WINDOW + 1) - max(0, place - WINDOW) - 1 for size in sizes for place in range(size)
         )
         assert found == wanted
+
+
+def test_a_shrinking_window_reaches_each_width_as_often(chi_square):
+    """Each token's window is of 1 to k places, as often: so many pairs a walk has."""
+    X, Y = np.zeros((V, D), np.float32), np.zeros((V, D), np.float32)
+    noise = noise_for("any", np.ones(V, np.int64))
+    length = 2 * WINDOW + 1
+    tokens, found = np.arange(length, dtype=np.int32), np.zeros(2 * WINDOW * length + 1)
+    for state in range(20_000):
+        args = (tokens, np.array([length]), 1, WINDOW, noise, np.uint64(state * 7919), rate_of(0))
+        found[kernel("any", True, True)(X, Y, *args)[1]] += 1
+    # The chance of every number of pairs in a walk: the sum of what its tokens' reaches come to.
+    chances = np.ones(1)
+    for place in range(length):
+        one = np.zeros(2 * WINDOW + 1)
+        for reach in range(1, WINDOW + 1):
+            one[min(reach, place) + min(reach, length - 1 - place)] += 1 / WINDOW
+        chances = np.convolve(chances, one)
+    assert chi_square(found, np.where(chances < 1e-12, 0, chances)) > 1e-4
 
 
 @pytest.mark.parametrize(("rule", "shared"), MODELS)
