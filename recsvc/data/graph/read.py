@@ -52,6 +52,8 @@ def name_flaw(value: str) -> str | None:
             return f"contains {character!r}, which has a meaning in meta-paths; choose another name"
     if value != value.strip():
         return "begins or ends with a blank; remove it"
+    if value.startswith("*") or (value.startswith("(") and value.endswith(")")):
+        return "begins with a star or stands in parentheses, which have a meaning in meta-paths; choose another name"
     return None
 
 

@@ -189,6 +189,7 @@ BAD: dict[str, tuple[list[Row], list[Row], list[str]]] = {
             ("paper", "1", "by", "author ", "1"),
             ("paper", "1", "", "author", "1"),
             ("paper", "1", "a>b", "[author]", "1"),
+            ("(paper)", "1", "*by", "author (first)", "1"),
         ],
         [
             "edges.csv:2: source_type 'sci-fi' contains '-', which has a meaning in meta-paths; choose another name.",
@@ -197,6 +198,8 @@ BAD: dict[str, tuple[list[Row], list[Row], list[str]]] = {
             "edges.csv:5: relation is empty.",
             "edges.csv:6: relation 'a>b' contains '>', which has a meaning in meta-paths; choose another name.",
             "edges.csv:6: target_type '[author]' contains '[', which has a meaning in meta-paths; choose another name.",
+            "edges.csv:7: source_type '(paper)' begins with a star or stands in parentheses, which have a meaning in meta-paths",
+            "edges.csv:7: relation '*by' begins with a star or stands in parentheses, which have a meaning in meta-paths",
         ],
     ),
     "a name that is too long": ([("a" * 600, "1", "", "")], [], ["nodes.csv:2: node_type 'aaaa"]),
