@@ -1,10 +1,14 @@
 """Link prediction: what is asked, and how scorers answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from recsvc.data import IdIndex
 from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
+from training.graph.evaluate import judge_links, link_protocol, link_score
+from training.graph.fit import Tables
 from training.graph.links import (
     NEGATIVES,
     LinkQuestions,
@@ -88,10 +92,31 @@ def test_answers(graph):
     sources = np.arange(3)
     questions = LinkQuestions(sources, sources + USERS, np.tile(np.arange(50, 50 + NEGATIVES), (3, 1)))
     perfect = answer_links(questions, lambda s, t: (t == s + USERS).astype(np.float32))
-    assert perfect == {"link_auc": 1.0, "link_mrr": 1.0, "link_hits@10": 1.0}
+    assert perfect == {"link_auc": 1.0, "link_ap": 1.0, "link_mrr": 1.0, "link_hits@10": 1.0}
     constant = answer_links(questions, lambda s, t: np.zeros(np.broadcast_shapes(s.shape, t.shape), np.float32))
     assert constant["link_auc"] == 0.5 and constant["link_hits@10"] == 0.0
     assert all(type(value) is float for value in perfect.values())
+
+
+def test_the_score_follows_the_rule(graph):
+    """Between types, both tables but under input-type; inside a type, the cosine. The other one stands beside it."""
+    (relation,) = graph.relations
+    inside = replace(relation, key=RelationKey("item", "like", "item"))
+    assert [link_score(rule, relation) for rule in ("any", "context-type", "input-type")] == ["xy", "xy", "cosine"]
+    assert link_score("any", inside) == "cosine"
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(2, USERS + ITEMS, 4)).astype(np.float32)
+    tables = Tables(X, Y, np.ones(USERS + ITEMS, np.int64))
+    questions = ask_links(graph, relation, unlinked_pairs(graph), np.ones(USERS + ITEMS, np.bool_))
+    by_cosine, by_tables = answer_links(questions, cosine(X)), answer_links(questions, both_tables(X, Y))
+    assert by_cosine != by_tables
+    for rule, own, other in (("any", by_tables, ("cosine", by_cosine)), ("input-type", by_cosine, ("xy", by_tables))):
+        model, baselines = judge_links(questions, graph, relation, tables, X, rule)
+        assert model == own | {f"{other[0]}_{name}": value for name, value in other[1].items()}
+        assert set(baselines) == {"untrained", "degree"} and baselines["untrained"] == by_cosine
+        words = link_protocol(rule, relation)
+        assert words.startswith("link_ is scored by " + ("the cosine" if rule == "input-type" else "X_a.Y_b"))
+        assert f"{other[0]}_link_ by" in words
 
 
 def test_the_degree_baseline(graph):

@@ -85,9 +85,12 @@ def test_labels_are_read_out_and_links_told(run):
     model, baselines = found["model"], found["baselines"]
     assert model["macro_f1@20%"] > 0.9 and baselines["untrained"]["macro_f1@20%"] < 0.7
     assert model["nmi"] > 0.8 and baselines["untrained"]["nmi"] < 0.5
-    assert model["link_auc"] > 0.75 and model["xy_link_auc"] > 0.75
+    assert model["link_auc"] > 0.75 and model["cosine_link_auc"] > 0.75
+    assert model["writer:precision@10"] > 0.8 and baselines["untrained"]["writer:precision@10"] < 0.6
+    assert {"writer:own_type@10", "paper:own_type@10", "word:own_type@10"} <= set(model)
+    assert "precision@10" in found["protocol"]["similarity"]
     assert baselines["untrained"]["link_auc"] == pytest.approx(0.5, abs=0.15)
-    assert set(baselines["degree"]) == {"link_auc", "link_mrr", "link_hits@10"}
+    assert set(baselines["degree"]) == {"link_auc", "link_ap", "link_mrr", "link_hits@10"}
     protocol = found["protocol"]
     assert protocol["labels"] == "writer: 36 nodes of 3 classes"
     assert protocol["labels_not_judged"] == {
@@ -117,7 +120,7 @@ def test_held_out_interactions_are_asked_about_and_never_trained_on(trio, trio_d
     assert not trio.data("behaviour").exists()
     found = GraphSpace().evaluate(trio, QUIET)
     assert "test interactions of the split (user-[interacted]-thing)" in found["protocol"]["links"]
-    assert found["model"]["xy_link_auc"] > 0.75 and set(found["baselines"]) == {"untrained", "degree"}
+    assert found["model"]["link_auc"] > 0.75 and set(found["baselines"]) == {"untrained", "degree"}
 
     graph, held_out = HeteroGraph.load(trio.data("graph")), load_held_out(trio.data("graph"))
     log = read_dataset(trio_dataset).log

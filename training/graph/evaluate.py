@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsvc.data.graph import HeteroGraph, Relation
 from recsvc.metrics.classification import CLASSIFIER, common_classes, node_classification
 from recsvc.metrics.clustering import cluster_metrics
+from recsvc.models.graph.config import NegativeRule
 from training.export import unit_length
 from training.graph.fit import Tables
 from training.graph.links import LinkQuestions, answer_links, both_tables, cosine, degree
@@ -110,9 +111,14 @@ def label_protocol(nodes: list[LabelledNodes], refused: Mapping[str, str]) -> di
 
 
 def judge_links(
-    questions: LinkQuestions, graph: HeteroGraph, relation: Relation, tables: Tables, untrained: Float32
+    questions: LinkQuestions,
+    graph: HeteroGraph,
+    relation: Relation,
+    tables: Tables,
+    untrained: Float32,
+    rule: NegativeRule,
 ) -> tuple[Figures, dict[str, Figures]]:
-    """Link figures of the model, by cosine and (``xy_``) by both its tables, and of the baselines.
+    """Link figures of the model, by the score that suits its rule and, prefixed, by the other; and of the baselines.
 
     Args:
         questions: at least one.
@@ -120,10 +126,13 @@ def judge_links(
         relation: whose links are asked about, as the model saw it.
         tables: the model.
         untrained: float32 [V, d], its vectors before training.
+        rule: of its negatives.
     """
-    model = answer_links(questions, cosine(tables.vectors))
-    by_training = answer_links(questions, both_tables(tables.vectors, tables.outputs))
-    model |= {f"xy_{name}": value for name, value in by_training.items()}
+    scores = {"cosine": cosine(tables.vectors), "xy": both_tables(tables.vectors, tables.outputs)}
+    own = link_score(rule, relation)
+    model = answer_links(questions, scores.pop(own))
+    for name, score in scores.items():
+        model |= {f"{name}_{figure}": value for figure, value in answer_links(questions, score).items()}
     baselines = {
         "untrained": answer_links(questions, cosine(untrained)),
         "degree": answer_links(questions, degree(graph, relation)),
@@ -131,8 +140,24 @@ def judge_links(
     return model, baselines
 
 
-LINK_SCORES = (
-    "scored by cosine, as the service does, and (xy_) as training does, X_a.Y_b + Y_a.X_b with the tables of inputs "
-    "and outputs; baseline degree: by the number of the target's links in training"
-)
-"""How :func:`judge_links` scores, for the protocol."""
+def link_score(rule: NegativeRule, relation: Relation) -> str:
+    """By what links are told: ``xy`` or ``cosine``.
+
+    Between types, both tables tell more than X alone where negatives have pushed cross-type scores down. Under
+    ``input-type`` they have not, and inside a type cosine is what similarity search uses.
+    """
+    return "cosine" if rule == "input-type" or relation.key.source_type == relation.key.target_type else "xy"
+
+
+def link_protocol(rule: NegativeRule, relation: Relation) -> str:
+    """How :func:`judge_links` scores."""
+    scores = {
+        "cosine": "the cosine of the vectors, as the service does",
+        "xy": "X_a.Y_b + Y_a.X_b with the tables of inputs and outputs, as training does",
+    }
+    own = link_score(rule, relation)
+    (other,) = (name for name in scores if name != own)
+    return (
+        f"link_ is scored by {scores[own]}, which suits the negatives {rule} for this pair of types; {other}_link_ by "
+        f"{scores[other]}; baseline degree: by the number of the target's links in training"
+    )

@@ -80,7 +80,7 @@ def ask_links(
 
 
 def answer_links(questions: LinkQuestions, score: Scorer) -> dict[str, float]:
-    """``link_auc``, ``link_mrr`` and ``link_hits@10`` of at least one question."""
+    """``link_auc``, ``link_ap``, ``link_mrr`` and ``link_hits@10`` of at least one question."""
     ends = np.concatenate([questions.targets[:, None], questions.negatives], axis=1)
     parts = [
         score(questions.sources[first : first + _PART, None], ends[first : first + _PART])
@@ -88,7 +88,7 @@ def answer_links(questions: LinkQuestions, score: Scorer) -> dict[str, float]:
     ]
     scores = np.concatenate(parts)
     found = link_metrics(scores[:, 0], scores[:, 1:])
-    return {f"link_{name}": found[name] for name in ("auc", "mrr", "hits@10")}
+    return {f"link_{name}": found[name] for name in ("auc", "ap", "mrr", "hits@10")}
 
 
 def cosine(vectors: Float32) -> Scorer:

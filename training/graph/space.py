@@ -14,17 +14,18 @@ from training.config import Config
 from training.export import write_cosine_index, write_table
 from training.graph.data import graph_of, interaction_key, load_held_out, prepare_graph
 from training.graph.evaluate import (
-    LINK_SCORES,
     Figures,
     judge_labels,
     judge_links,
     label_protocol,
     labelled_nodes,
+    link_protocol,
 )
 from training.graph.fit import GraphFit, GraphTrainer, Tables, load_tables
 from training.graph.links import NEGATIVES, ask_links
 from training.graph.model import first_vectors
 from training.graph.paths import ChosenPaths, choose_paths, plan_of
+from training.graph.similarity import SIMILARITY, judge_similarity
 from training.graph.twin import train_twin
 from training.progress import Reporter
 from training.run import Run
@@ -90,7 +91,7 @@ class GraphSpace:
         return run.read_json(f"{self.name}.json") is not None
 
     def evaluate(self, run: Run, reporter: Reporter) -> dict[str, Any]:
-        """Node classification and clustering where labels allow it, and link prediction."""
+        """Node classification and clustering where labels allow it, similarity search, and link prediction."""
         graph, chosen = self._graph(run)
         tables = self.load_model(run)
         untrained = first_vectors(graph.num_nodes, run.config.graph.skip_gram.dim, run.config.graph.seed)
@@ -98,6 +99,9 @@ class GraphSpace:
         reporter.line("graph: classifying and clustering labelled nodes" if nodes else "graph: no labels to judge by")
         model = judge_labels(nodes, tables.vectors)
         baselines = {"untrained": judge_labels(nodes, untrained)}
+        reporter.line("graph: similarity search")
+        model |= judge_similarity(graph, tables.vectors, tables.counts > 0)
+        baselines["untrained"] |= judge_similarity(graph, untrained, tables.counts > 0)
         link_model, link_baselines, links = self._links(run, graph, chosen, tables, untrained, reporter)
         for name, figures in link_baselines.items():
             baselines[name] = baselines.get(name, {}) | figures
@@ -106,6 +110,7 @@ class GraphSpace:
                 "meta_paths": [str(path) for path in chosen.paths],
                 "negatives": run.config.graph.skip_gram.rule,
                 **label_protocol(nodes, refused),
+                "similarity": SIMILARITY,
                 "links": links,
                 "data_sha256": run.fingerprint,
                 "seed": run.config.graph.seed,
@@ -169,12 +174,13 @@ class GraphSpace:
         questions = ask_links(graph, graph.relations[place], held_out, tables.counts > 0)
         if not len(questions):
             return {}, {}, f"not judged: no walk reaches both ends of any of the {what}"
-        model, baselines = judge_links(questions, trained_on, trained_on.relations[place], tables, untrained)
+        relation, rule = trained_on.relations[place], config.skip_gram.rule
+        model, baselines = judge_links(questions, trained_on, relation, tables, untrained, rule)
         return (
             model,
             baselines,
             f"{len(questions):,} {what}, both ends with vectors, each against {NEGATIVES} {key.target_type} nodes not "
-            f"linked to its source, drawn evenly; {LINK_SCORES}",
+            f"linked to its source, drawn evenly; {link_protocol(rule, relation)}",
         )
 
 
