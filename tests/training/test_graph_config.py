@@ -48,3 +48,11 @@ def test_mistakes(override, message):
     with pytest.raises(ConfigError, match=message) as error:
         load_config(overrides=[override])
     assert "\n" not in str(error.value)
+
+
+def test_gensim_has_one_rule():
+    both = ["graph.skip_gram.rule=any", "graph.skip_gram.share_negatives=false"]
+    assert load_config(overrides=["graph.skip_gram.trainer=gensim", *both]).graph.skip_gram.trainer == "gensim"
+    for missing in (both[:1], both[1:]):
+        with pytest.raises(ConfigError, match=r"gensim draws negatives from all nodes.*set rule to any"):
+            load_config(overrides=["graph.skip_gram.trainer=gensim", *missing])

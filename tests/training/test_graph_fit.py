@@ -141,6 +141,55 @@ def test_resuming_a_finished_training_does_nothing(plan, tmp_path, uninterrupted
     assert_same_end(tmp_path, again, uninterrupted)
 
 
+@pytest.mark.parametrize("rounds", [None, 4])
+def test_tables_on_disk_end_the_same(plan, tmp_path, uninterrupted, die_after, rounds):
+    settings = SETTINGS.model_copy(update={"tables": "disk"})
+    if rounds:
+        die_after(rounds)
+        with pytest.raises(Killed):
+            trainer(plan, tmp_path, settings=settings).run()
+        die_after(0)
+    result = trainer(plan, tmp_path, settings=settings, resume=True).run()
+    assert_same_end(tmp_path, result, uninterrupted)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"checkpoints", "metrics.jsonl", "model.safetensors", "walks.safetensors"} | {
+        name for name in left if "events" in name or name == "tensorboard"
+    }
+
+
+def test_gensim_trains_on_the_same_walks(plan, tmp_path):
+    settings = SETTINGS.model_copy(
+        update={"trainer": "gensim", "rule": "any", "share_negatives": False, "dim": 10, "negatives": 4}
+    )
+    result = trainer(plan, tmp_path / "gensim", settings=settings).run()
+    tables = load_tables(tmp_path / "gensim")
+    ours = trainer(plan, tmp_path / "ours", settings=settings.model_copy(update={"trainer": "native"})).run()
+    wanted = load_tables(tmp_path / "ours")
+    assert tables.counts.tolist() == wanted.counts.tolist() and tables.vectors.shape == wanted.vectors.shape
+    assert result.loss == pytest.approx(ours.loss, abs=0.15) and result.loss < 5 * np.log(2) - 0.3
+    # Both have learnt which nodes stand near which: their scores agree, though no vector does.
+    reached = tables.counts > 0
+    scores = [(each.vectors @ each.outputs.T)[reached][:, reached].ravel() for each in (tables, wanted)]
+    assert np.corrcoef(scores)[0, 1] > 0.8
+    again = trainer(plan, tmp_path / "again", settings=settings).run()
+    assert again.loss == result.loss and load_tables(tmp_path / "again").vectors.tobytes() == tables.vectors.tobytes()
+
+
+def test_a_signal_ends_gensim_too(plan, tmp_path, monkeypatch):
+    settings = SETTINGS.model_copy(update={"trainer": "gensim", "rule": "any", "share_negatives": False})
+    make = type(plan).make
+
+    def dying(self, first, count):
+        if first == 50 * 100 and (tmp_path / "walks.safetensors").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make(self, first, count)
+
+    monkeypatch.setattr(type(plan), "make", dying)
+    with pytest.raises(InterruptedTrainingError, match="SIGTERM"):
+        trainer(plan, tmp_path, settings=settings).run()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_without_resume_training_begins_anew(plan, tmp_path, uninterrupted):
     settings = SETTINGS.model_copy(update={"learning_rate": 0.1})
     trainer(plan, tmp_path, settings=settings).run()

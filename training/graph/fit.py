@@ -17,6 +17,7 @@ from torch import Tensor
 from recsvc.models.graph.config import SkipGramConfig
 from recsvc.models.graph.plan import WalkPlan
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
+from training.graph.gensim_trainer import train_with_gensim
 from training.graph.model import SkipGram, WalkCounts, count_walks, num_blocks
 from training.metrics_log import MetricsLog
 from training.progress import Reporter
@@ -109,17 +110,37 @@ class GraphTrainer:
         """
         with self._stop.watch():
             counts = self._count()
-            with SkipGram(self.plan, counts, self.config, self._seed, self._threads) as model:
+            if self.config.trainer == "gensim":
+                return self._with_gensim(counts)
+            with SkipGram(self.plan, counts, self.config, self._seed, self._threads, self.folder) as model:
                 counts = model.counts
                 if self._tensors:
                     model.vectors[:], model.outputs[:] = (self._tensors[n].numpy() for n in ("vectors", "outputs"))
                     self._tensors.clear()
                 self._train(model, counts)
                 self._save(model)
-            tables = {"vectors": model.vectors, "outputs": model.outputs, "counts": counts.nodes}
-            save_tensors(self.folder / _MODEL, {name: torch.from_numpy(array) for name, array in tables.items()})
+            return self._finish(model.vectors, model.outputs, counts)
+
+    def _finish(self, vectors: NDArray[np.float32], outputs: NDArray[np.float32], counts: WalkCounts) -> GraphFit:
+        tables = {"vectors": vectors, "outputs": outputs, "counts": counts.nodes}
+        save_tensors(self.folder / _MODEL, {name: torch.from_numpy(array) for name, array in tables.items()})
         self._metrics.close()
         return GraphFit(counts, self.state.loss, self.state.seconds)
+
+    def _with_gensim(self, counts: WalkCounts) -> GraphFit:
+        blocks = num_blocks(self.plan) * self.config.epochs
+        with self._reporter.work("graph: blocks of walks, by gensim", blocks) as work:
+
+            def progress(done: int) -> bool:
+                work.update(done)
+                return self._stop.signal_number is None
+
+            model = train_with_gensim(self.plan, counts, self.config, self._seed, self._threads, progress)
+        if self._stop.signal_number is not None:
+            raise InterruptedTrainingError(self._stop.signal_number, "gensim keeps no state: it will begin anew")
+        self.state = State(blocks, model.loss, time.monotonic() - self._started)
+        self._metrics.write(blocks, 0, {"loss": model.loss})
+        return self._finish(model.vectors, model.outputs, model.counts)
 
     def _train(self, model: SkipGram, counts: WalkCounts) -> None:
         state, blocks = self.state, model.blocks

@@ -7,6 +7,7 @@ before, so the noise distribution and the step size at every token are known.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -28,6 +29,7 @@ from training.graph.counting import (
     num_blocks,
     training_counts,
 )
+from training.graph.table_files import empty_tables, fill_first_vectors
 
 __all__ = [
     "BLOCK_WALKS", "BlockLoss", "SkipGram", "WalkCounts", "block_walks", "count_walks", "first_vectors", "noise_of",
@@ -57,7 +59,15 @@ class BlockLoss:
 class SkipGram:
     """Both tables of a model, and how they are trained; with one thread, the same bits every time."""
 
-    def __init__(self, plan: WalkPlan, counts: WalkCounts, config: SkipGramConfig, seed: int, threads: int) -> None:
+    def __init__(
+        self,
+        plan: WalkPlan,
+        counts: WalkCounts,
+        config: SkipGramConfig,
+        seed: int,
+        threads: int,
+        folder: Path | None = None,
+    ) -> None:
         """Start from random vectors X and outputs Y = 0, as word2vec does.
 
         Args:
@@ -66,14 +76,16 @@ class SkipGram:
             config: the model.
             seed: of first vectors and draws.
             threads: how many train.
+            folder: where tables may be mapped into files; None = both stay in memory.
 
         Raises:
             ConfigError: rare nodes left out, nothing is left to train on.
+            RunError: the disk has no room for the tables.
         """
         self.counts = training_counts(plan, counts, config, seed, threads)
         """Tokens that are trained on; its nodes are 0 where a node has no vector worth the name."""
-        self.vectors = first_vectors(plan.num_nodes, config.dim, seed)
-        self.outputs: Float32 = np.zeros_like(self.vectors)
+        self.vectors, self.outputs = empty_tables(plan.num_nodes, config.dim, config.tables, folder)
+        fill_first_vectors(self.vectors, seed)
         self._plan, self._config, self._seed = plan, config, seed
         self._chances = drop_chances(self.counts.nodes, config)
         self._noise = noise_of(plan, self.counts, config)
@@ -146,7 +158,6 @@ class SkipGram:
 
 def first_vectors(num_nodes: int, dim: int, seed: int) -> Float32:
     """X before training, float32 [V, d]: uniform in +-1/(2d)."""
-    drawn: Float32 = np.random.default_rng(seed).random((num_nodes, dim), np.float32)
-    drawn -= np.float32(0.5)
-    drawn /= np.float32(dim)
-    return drawn
+    vectors = np.empty((num_nodes, dim), np.float32)
+    fill_first_vectors(vectors, seed)
+    return vectors

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.data.graph import HeteroGraph
+from recsvc.models.graph.plan import WalkPlan
 from training.graph.config import GraphConfig
 from training.graph.fit import Tables
+from training.graph.gensim_trainer import train_with_gensim
 from training.graph.links import hide_links
-from training.graph.model import SkipGram, count_walks
+from training.graph.model import SkipGram, WalkCounts, count_walks
 from training.graph.paths import ChosenPaths, plan_of
 from training.progress import Reporter
 
@@ -41,12 +43,23 @@ def train_twin(graph: HeteroGraph, chosen: ChosenPaths, config: GraphConfig, thr
     thinner = graph.without_edges(place, mask)
     plan = plan_of(thinner, chosen, config)
     counts = count_walks(plan, threads)
-    with (
-        SkipGram(plan, counts, config.skip_gram, config.seed, threads) as model,
-        reporter.work("graph: blocks of walks without the hidden links", model.blocks) as work,
-    ):
-        for first in range(0, model.blocks, _BLOCKS):
-            model.train(first, min(_BLOCKS, model.blocks - first))
-            work.update(first)
+    tables = _tables(plan, counts, config, threads, reporter)
     hidden = np.unique(np.stack([relation.sources[mask], relation.targets[mask]], axis=1), axis=0)
-    return Twin(place, thinner, hidden, Tables(model.vectors, model.outputs, model.counts.nodes))
+    return Twin(place, thinner, hidden, tables)
+
+
+def _tables(plan: WalkPlan, counts: WalkCounts, config: GraphConfig, threads: int, reporter: Reporter) -> Tables:
+    """Train by the trainer that the configuration names."""
+    settings, seed = config.skip_gram, config.seed
+    if settings.trainer == "gensim":
+        reporter.line("graph: gensim trains without the hidden links")
+        model = train_with_gensim(plan, counts, settings, seed, threads)
+        return Tables(model.vectors, model.outputs, model.counts.nodes)
+    with (
+        SkipGram(plan, counts, settings, seed, threads) as native,
+        reporter.work("graph: blocks of walks without the hidden links", native.blocks) as work,
+    ):
+        for first in range(0, native.blocks, _BLOCKS):
+            native.train(first, min(_BLOCKS, native.blocks - first))
+            work.update(first)
+        return Tables(native.vectors, native.outputs, native.counts.nodes)

@@ -1,8 +1,8 @@
 """Settings of walks and skip-gram, apart from the kernels so that reading a configuration loads no numba."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NegativeRule = Literal["any", "context-type", "input-type"]
 """Which nodes stand against the context c of an input node v: all nodes (metapath2vec), those of c's type
@@ -11,6 +11,12 @@ NegativeRule = Literal["any", "context-type", "input-type"]
 
 WindowDraw = Literal["full", "shrinking"]
 """Whether every window is full (metapath2vec, Algorithm 1) or of a width drawn for each token (word2vec)."""
+
+Trainer = Literal["native", "gensim"]
+"""Whose skip-gram trains: the kernels here, or gensim's Word2Vec on the same walks, as a reference."""
+
+TablePlace = Literal["auto", "memory", "disk"]
+"""Where the tables stand in training: in memory, in files mapped into it, or in files if they are large."""
 
 Hops = Literal["uniform", "multiplicity"]
 """How a walk goes through types that give no tokens: each hop draws among its edges (Eq. 3), or so that the token
@@ -76,3 +82,20 @@ class SkipGramConfig(BaseModel):
     epochs: int = Field(1, ge=1, description="Passes over the walks; walks.per_node makes more of them instead.")
     learning_rate: float = Field(0.025, gt=0, description="Step size of SGD at the start.")
     final_share: float = Field(1e-4, gt=0, le=1, description="Step size at the end, as a share of that at the start.")
+    trainer: Trainer = Field(
+        "native", description="native = the kernels here; gensim = its Word2Vec, rule any without shared negatives."
+    )
+    tables: TablePlace = Field(
+        "auto",
+        description="Where both tables stand in training: memory; disk = files mapped into memory, beside the "
+        "checkpoints; auto = disk if they take more than 40 % of the machine's memory.",
+    )
+
+    @model_validator(mode="after")
+    def _gensim_has_one_rule(self) -> Self:
+        if self.trainer == "gensim" and (self.rule != "any" or self.share_negatives):
+            raise ValueError(
+                "the trainer gensim draws negatives from all nodes, anew for every pair: set rule to any and "
+                "share_negatives to false, or trainer to native"
+            )
+        return self
