@@ -1,7 +1,7 @@
 """By which figure trainings of a space are compared, and where it is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from training.run import Run
@@ -30,6 +30,7 @@ class Objective:
         metric: the validation metric to maximise; None for a space that does not validate.
         loop: section of the shared loop's settings, if the space trains in it.
         shifts: settings that change the validation's questions, so that figures under two values do not compare.
+        evaluation: figures of the evaluation that a sweep shows, of any node type; none named = all there are.
     """
 
     space: str
@@ -38,13 +39,20 @@ class Objective:
     metric: str | None = None
     loop: str | None = None
     shifts: tuple[str, ...] = ()
+    evaluation: tuple[str, ...] = ()
+
+    def shown(self, names: Sequence[str]) -> list[str]:
+        """Those of an evaluation's figures that a sweep shows; all of them if none is among those it looks for."""
+        return [name for name in names if name.rpartition(":")[2] in self.evaluation] or list(names)
 
 
 OBJECTIVES: Mapping[str, Objective] = {
     each.space: each
     for each in (
         Objective("behaviour", "sequence", "sequence.loop.seed", "ndcg@10", "sequence.loop"),
-        Objective("graph", "graph", "graph.seed"),
+        Objective(
+            "graph", "graph", "graph.seed", evaluation=("macro_f1@20%", "nmi", "ari", "precision@10", "link_auc")
+        ),
         # A gentler view is found more easily: what is easy to tell apart is not what is well told apart.
         Objective("image", "image", "image.loop.seed", "view_match", "image.loop", shifts=("image.views",)),
     )

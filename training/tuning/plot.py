@@ -1,5 +1,6 @@
 """The plot of a sweep: every figure and the seconds against the values of the setting."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -18,22 +19,21 @@ _LOG_RATIO = 8  # values that span more than this stand on a logarithmic axis
 _BLUE, _ORANGE = "#1f5fa8", "#c8641b"
 
 
-def plot_sweep(sweep: "Sweep", title: str, file: Path) -> None:
-    """Write the plot as SVG."""
+def plot_sweep(sweep: "Sweep", names: Sequence[str], title: str, file: Path) -> None:
+    """Write the plot as SVG; ``names`` are the figures to show."""
     staging = file.with_name(f".{file.name}.writing")
-    draw_sweep(sweep, title).savefig(staging, format="svg", metadata={"Date": None})
+    draw_sweep(sweep, names, title).savefig(staging, format="svg", metadata={"Date": None})
     staging.replace(file)
 
 
-def draw_sweep(sweep: "Sweep", title: str) -> "Figure":
-    """Draw one panel for each figure and one for the seconds of training.
+def draw_sweep(sweep: "Sweep", names: Sequence[str], title: str) -> "Figure":
+    """Draw one panel for each named figure and one for the seconds of training.
 
     Dots are trainings, the line joins the means over seeds, bars are standard deviations. Numbers stand at their place,
     on a logarithmic axis if they span much; other values stand side by side in the order given, unjoined.
     """
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(name for point in sweep.points for name in point.figures))
     panels: list[tuple[str, dict[int, float], str]] = [
         (f"{sweep.judged_by} {name}", _column(sweep, name), _BLUE) for name in names
     ]

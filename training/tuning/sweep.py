@@ -183,7 +183,7 @@ def _validates(objective: Objective, key: str) -> bool:
 def _written(out: Path, source: Run, objective: Objective, key: str, points: Sequence[Point]) -> Sweep:
     judged_by = "validation" if _validates(objective, key) else "evaluation"
     values = tuple(dict.fromkeys(shown(point.value) for point in points))
-    names = list(dict.fromkeys(name for point in points for name in point.figures))
+    names = objective.shown(list(dict.fromkeys(name for point in points for name in point.figures)))
     facts = {
         "format": 1,
         "dataset": Path(source.facts["dataset"]).name,
@@ -218,7 +218,7 @@ def _written(out: Path, source: Run, objective: Objective, key: str, points: Seq
     title = f"{objective.space} on {facts['dataset']}: figures of the {judged_by}, {spread}"
     table = format_table([key, *names, "seconds", "model MB"], rows)
     result = Sweep(key, judged_by, values, tuple(points), f"{title}\n\n{table}")
-    plot_sweep(result, title, out / _PLOT)
+    plot_sweep(result, names, title, out / _PLOT)
     return result
 
 

@@ -13,6 +13,7 @@ from training.image.space import ImageSpace
 from training.run import Run
 from training.sequence.space import BehaviourSpace
 from training.tuning import prepared
+from training.tuning.objectives import OBJECTIVES
 from training.tuning.settings import configured
 from training.tuning.sweep import sweep
 from training.tuning.tables import format_table
@@ -121,13 +122,31 @@ def test_words_stand_for_themselves(vary, tmp_path):
     assert by_value["best"]["figures"]["ndcg@10"] >= by_value["last"]["figures"]["ndcg@10"]
 
 
-def test_a_space_that_does_not_validate_is_judged_by_its_evaluation(vary, tmp_path, trio_dataset, trio_settings):
-    found = vary("graph.skip_gram.window=1,3", dataset=trio_dataset, settings=trio_settings)
+@pytest.mark.parametrize(
+    "what", ["walks.length=5,20", "walks.per_node=2,20", "skip_gram.dim=4,16", "skip_gram.window=1,3"]
+)
+def test_a_space_that_does_not_validate_is_judged_by_its_evaluation(what, vary, tmp_path, trio_dataset, trio_settings):
+    found = vary(f"graph.{what}", dataset=trio_dataset, settings=trio_settings)
     assert found.judged_by == "evaluation" and "figures of the evaluation" in found.text
-    for point in written(tmp_path / "sweep")["points"]:
+    points = written(tmp_path / "sweep")["points"]
+    assert [point["value"] for point in points] == [int(value) for value in what.partition("=")[2].split(",")]
+    for point in points:
         run = Run.open(tmp_path / "sweep" / point["run"])
         assert point["figures"] == run.read_json("evaluation.json")["graph"]["model"]
         assert pipeline.trained_spaces(run).keys() == {"graph"}
+    assert points[0]["figures"] != points[1]["figures"]
+    # Of many figures the table and the plot show those that are compared; the file has them all.
+    assert "user:own_type@10" in points[0]["figures"]
+    (header,) = [line for line in found.text.splitlines() if line.startswith(found.key)]
+    assert header.split() == [found.key, "link_auc", "seconds", "model", "MB"]
+    plot = (tmp_path / "sweep" / "sweep.svg").read_text("utf-8")
+    assert "<!-- evaluation link_auc -->" in plot and f"<!-- {found.key} -->" in plot and "own_type" not in plot
+
+
+def test_figures_that_a_sweep_shows():
+    names = ["author:macro_f1@20%", "author:macro_f1@80%", "nmi", "cosine_link_auc", "link_auc", "venue:own_type@10"]
+    assert OBJECTIVES["graph"].shown(names) == ["author:macro_f1@20%", "nmi", "link_auc"]
+    assert OBJECTIVES["graph"].shown(["odd"]) == ["odd"] and OBJECTIVES["image"].shown(["a", "b"]) == ["a", "b"]
 
 
 def test_views_are_judged_by_the_evaluation(vary, tmp_path, trio_dataset, trio_settings):
