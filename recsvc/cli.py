@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recsvc
+from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
 from recsvc.terminal import print_evaluation, print_facts, print_items, say
@@ -33,6 +34,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show the configuration and its schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
+app.command()(metapaths)
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
@@ -330,6 +332,10 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    if {"train", "evaluate", "tune", "sweep", "metapaths", "demo"}.intersection(sys.argv[1:2]):
+        from recsvc.models.graph.wide_vectors import prefer_wide_vectors
+
+        prefer_wide_vectors()
     sys.exit(run(arguments))
 
 

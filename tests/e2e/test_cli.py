@@ -24,6 +24,7 @@ COMMANDS = [
     "report",
     "tune",
     "sweep",
+    "metapaths",
     "publish",
     "serve",
     "recommend",

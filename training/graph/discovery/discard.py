@@ -1,0 +1,90 @@
+"""Which candidates are raced: those that lead somewhere, and somewhere else than a shorter one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from recsvc.data.graph import HeteroGraph
+from recsvc.models.graph.hops import MetaPath
+from training.graph.discovery.config import DiscoveryConfig
+from training.graph.discovery.statistics import (
+    Instances,
+    PathStatistics,
+    draw_instances,
+    path_statistics,
+    redundancy,
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A path, what its instances show, and why it is not raced.
+
+    Attributes:
+        path: the path.
+        statistics: None for the walk without a path, which has no instances.
+        dropped: the reason, or None.
+        pinned: whether the user wants it in any case.
+    """
+
+    path: MetaPath
+    statistics: PathStatistics | None
+    dropped: str | None = None
+    pinned: bool = False
+
+    def discard(self, reason: str) -> "Candidate":
+        """The same, not to be raced."""
+        return replace(self, dropped=self.dropped or reason)
+
+
+def judge_candidates(
+    graph: HeteroGraph,
+    paths: Sequence[MetaPath],
+    config: DiscoveryConfig,
+    seed: int,
+    pinned: Sequence[MetaPath] = (),
+) -> list[Candidate]:
+    """Draw instances of every path and discard by the thresholds of ``config``.
+
+    Args:
+        graph: that the paths are of.
+        paths: shortest first; of two that lead to the same nodes the later one is discarded.
+        config: samples and thresholds.
+        seed: of the samples.
+        pinned: those of ``paths`` that are never discarded.
+    """
+    found: list[Candidate] = []
+    kept: list[tuple[MetaPath, Instances]] = []
+    for path in paths:
+        instances = draw_instances(graph, path, config.starts, config.walks, seed)
+        candidate = Candidate(path, path_statistics(instances), pinned=path in pinned)
+        assert candidate.statistics is not None
+        reason = _flaw(candidate.statistics, config) or _like_another(instances, kept, config)
+        if reason is None or candidate.pinned:
+            kept.append((path, instances))
+        found.append(candidate if reason is None or candidate.pinned else candidate.discard(reason))
+    raced = [each for each in found if each.dropped is None]
+    late = [each for each in raced if not each.pinned][max(0, config.max_raced - sum(each.pinned for each in raced)) :]
+    reason = f"{config.max_raced} shorter paths are raced already"
+    return [each.discard(reason) if each in late else each for each in found]
+
+
+def _flaw(found: PathStatistics, config: DiscoveryConfig) -> str | None:
+    if found.coverage < config.min_coverage:
+        return f"coverage {found.coverage:.3f} below {config.min_coverage:g}"
+    if found.dead_ends > config.max_dead_ends:
+        return f"dead ends {found.dead_ends:.2f} above {config.max_dead_ends:g}"
+    if found.entropy < config.min_entropy:
+        return f"entropy {found.entropy:.2f} below {config.min_entropy:g}"
+    if found.hub > config.max_hub:
+        return f"largest hub {found.hub:.2f} above {config.max_hub:g}"
+    return None
+
+
+def _like_another(
+    instances: Instances, kept: Sequence[tuple[MetaPath, Instances]], config: DiscoveryConfig
+) -> str | None:
+    for path, other in kept:
+        overlap = redundancy(instances, other)
+        if overlap is not None and overlap > config.max_redundancy:
+            return f"leads where {path} does: overlap {overlap:.2f} above {config.max_redundancy:g}"
+    return None
