@@ -21,6 +21,7 @@ SHARED = (
     "sequence.loop.warmup_steps=0",
     "sequence.loop.learning_rate=0.01",
     "sequence.loop.clip_norm=0.5",
+    "sequence.loop.precision=32-true",  # bfloat16 would hide what two processes do otherwise
 )
 SCENARIOS = {
     "softmax": ("sequence.rows.tokens_per_batch=40",),
