@@ -15,7 +15,7 @@ _CUTOFF = re.compile(r"(?P<metric>.+)@(?P<k>\d+)")
 _ALWAYS = ("protocol", "model", "baselines")
 _CHARTED = ("ndcg", "hr")
 _ORDER = ("ndcg", "hr", "mrr")
-_HEADLINES = ("ndcg@10", "hr@10", "macro_f1@80", "link_hits@10", "knn", "map", "view_hit@1")
+_HEADLINES = ("ndcg@10", "hr@10", "macro_f1@20%", "link_auc", "knn", "map", "view_hit@1")
 # Where more is not simply better: they are read beside accuracy.
 _NO_BEST = ("coverage", "gini", "novelty", "diversity", "spread")
 

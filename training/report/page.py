@@ -16,6 +16,7 @@ from training.pipeline import evaluate, trained_spaces
 from training.progress import Reporter
 from training.report.curves import learning_curves
 from training.report.figures import figure_blocks, headline, tables
+from training.report.graph import graph_blocks
 from training.report.neighbours import neighbours
 from training.report.parts import Facts, Section
 from training.report.sequence import sequence_blocks
@@ -28,6 +29,8 @@ _LEADS = {
     "graph": "What is connected to this thing? Learnt from walks on typed relations.",
     "image": "What looks like this? Learnt from pictures alone.",
 }
+
+_TOLD_BELOW = {("graph", "meta_paths")}
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,11 @@ def _space(run: Run, name: str, result: dict[str, Any], reporter: Reporter) -> S
     facts = {key: value for key, value in training.items() if is_cell(value)}
     blocks += tables("Training", facts)
     for key, value in training.items():
-        blocks += [] if key in facts else tables(words(key), value)
+        blocks += [] if key in facts or (name, key) in _TOLD_BELOW else tables(words(key), value)
     if name == "behaviour":
         blocks += sequence_blocks(run, reporter)
+    if name == "graph":
+        blocks += graph_blocks(run, result, reporter)
     return Section(name, words(name), _LEADS.get(name, ""), blocks)
 
 

@@ -55,7 +55,7 @@ class Charts:
 
     kind: ClassVar[str] = "charts"
     title: str
-    charts: "Sequence[LineChart | HeatMap]"
+    charts: "Sequence[LineChart | HeatMap | Scatter]"
     note: str = ""
     legend: "list[Line]" = field(default_factory=list)
     """The lines, where all the charts share them."""
@@ -223,6 +223,44 @@ class HeatMap:
             if places:
                 found.append((round(shade / self.levels, 3), "".join(f"M{c} {r}h1v1h-1z" for r, c in places)))
         return found
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one colour: float32 [n, 2], finite."""
+
+    name: str
+    places: NDArray[np.float32]
+    style: int
+    """Number of its colour."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points on a plane without axes, drawn 360 x 300 units; later clouds lie over earlier ones."""
+
+    kind: ClassVar[str] = "scatter"
+    width: ClassVar[int] = 360
+    height: ClassVar[int] = 300
+    margin: ClassVar[int] = 8
+    title: str
+    clouds: list[Cloud]
+
+    def path(self, cloud: Cloud) -> str:
+        """The ``d`` of an SVG path with a dot for each point; both axes have one scale."""
+        points = np.concatenate([each.places for each in self.clouds])
+        low, high = points.min(axis=0), points.max(axis=0)
+        room = np.array([self.width, self.height]) - 2 * self.margin
+        scale = float((room / np.maximum(high - low, 1e-9)).min())
+        spare = (room - scale * (high - low)) / 2
+        drawn = self.margin + spare + scale * (cloud.places - low)
+        return "".join(f"M{x:.1f} {self.height - y:.1f}h0" for x, y in drawn)
+
+    @property
+    def summary(self) -> str:
+        """The chart in words, for who cannot see it."""
+        groups = ", ".join(f"{len(cloud.places):,} of {cloud.name}" for cloud in self.clouds)
+        return f"Map of points, {self.title}: {groups}."
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
