@@ -18,7 +18,7 @@ from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.walks_from import places_of, walks_from
 from training.graph.config import GraphConfig
 from training.graph.fit import Tables
-from training.graph.model import SkipGram, count_walks, first_vectors, num_blocks
+from training.graph.model import SkipGram, count_walks, first_vectors
 from training.graph.paths import ChosenPaths, plan_of
 from training.progress import Reporter
 
@@ -108,7 +108,7 @@ def update_model(
         )
         with SkipGram(part, replace(own, nodes=counts.nodes), slower, config.seed, threads) as model:
             model.vectors[:], model.outputs[:] = grown
-            _train(model, num_blocks(part), reporter or Reporter(quiet=True))
+            _train(model, reporter or Reporter(quiet=True))
         grown = model.vectors, model.outputs
     found = Tables(*grown, counts.nodes)
     drift = _drift(tables, found, known, ~changed, new)
@@ -205,10 +205,10 @@ def _grown(
     return vectors, outputs
 
 
-def _train(model: SkipGram, blocks: int, reporter: Reporter) -> None:
-    with reporter.work("graph: blocks of walks near what has changed", blocks) as work:
-        for first in range(0, blocks, _BLOCKS):
-            model.train(first, min(_BLOCKS, blocks - first))
+def _train(model: SkipGram, reporter: Reporter) -> None:
+    with reporter.work("graph: blocks of walks near what has changed", model.blocks) as work:
+        for first in range(0, model.blocks, _BLOCKS):
+            model.train(first, min(_BLOCKS, model.blocks - first))
             work.update(first)
 
 
