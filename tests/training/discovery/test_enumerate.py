@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recsvc.data import IdIndex
 from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
 from recsvc.models.graph.hops import Direction, hops_between
+from training.graph.discovery import enumerate as enumerate_module
 from training.graph.discovery.enumerate import closed_paths, same_path
 
 BIBLIOGRAPHY = (
@@ -90,6 +91,13 @@ def test_a_rich_schema_is_cut_with_a_remark():
     (remark,) = found.remarks
     assert "20 shortest" in remark and "graph.discovery.max_candidates" in remark and "465" in remark
     assert not closed_paths(schema(keys[:3]), "hub").remarks
+
+
+def test_a_schema_beyond_all_bounds_is_left_with_a_remark(monkeypatch):
+    graph = schema(tuple(("hub", f"r{number}", f"spoke{number}") for number in range(30)))
+    monkeypatch.setattr(enumerate_module, "_LOOKED_AT", 100)
+    found = closed_paths(graph, "hub", max_hops=6)
+    assert found.paths and "more than 100 ways" in found.remarks[0] and "max_hops" in found.remarks[0]
 
 
 def test_same_path():

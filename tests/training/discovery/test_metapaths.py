@@ -43,6 +43,11 @@ def test_the_informative_path_is_found(found):
     assert facts["noise"]["difference"] > 0 and len(facts["noise"]["leader"]) == 3
     (control,) = facts["control"].values()
     assert len(control) == 2 and all(0 < trial["xy_auc"] < 1 for trial in control)
+    by_path = {each["path"]: each for each in facts["candidates"]}
+    assert by_path["author-paper-author"]["most_like"] is None  # nothing stands before it
+    (likest,) = by_path[BY_VENUE]["most_like"].items()
+    assert likest[0] == "author-paper-author" and 0 < likest[1] < 0.9
+    assert 0.3 < facts["by_degree"]["auc"] < test["xy_auc"]
     assert set(facts["seconds"]) == {"enumerate", "statistics", "race", "mix", "test"}
     # Directed, the year cannot be gone back from.
     assert BY_YEAR not in out
@@ -87,6 +92,20 @@ def test_the_settings_train_as_they_are(found, areas, tmp_path):
     assert code == 0, err
     walked = json.loads((tmp_path / "run" / "graph.json").read_text("utf-8"))["meta_paths"]
     assert {each["path"]: each["share"] for each in walked} == pytest.approx(facts["chosen"]["shares"], abs=1e-3)
+
+
+def test_a_large_graph_is_trained_less_on_with_a_remark(areas, settings):
+    code, _, err = command("metapaths", areas, *settings, *SMALL, "--set", "graph.discovery.max_tokens=3800")
+    assert code == 0
+    assert "allows trainings over all types 10.1 tokens a node, of 20 that are meant" in err
+
+
+def test_trainings_too_short_to_learn_are_told(areas, settings):
+    code, out, _ = command(
+        "metapaths", areas, *settings, *SMALL, "--set", f"graph.discovery.pin=[{BY_YEAR}]",
+        "--set", "graph.discovery.min_entropy=1.0", "--set", "graph.discovery.learning_rate=1e-6",
+    )  # fmt: skip
+    assert code == 0 and "raise graph.discovery.tokens_per_node" in out
 
 
 SMALL = ("--set", "graph.discovery.tokens_per_node=20", "--set", "graph.discovery.test_links=0")
@@ -150,6 +169,19 @@ def test_nothing_is_overwritten_and_no_graph_is_a_mistake(areas, cycle_dataset, 
     assert code == 2 and "is there already" in err and mine.read_text() == "graph: {}\n"
     code, _, err = command("metapaths", cycle_dataset)
     assert code == 2 and "has no edges.* file" in err
+
+
+def test_a_path_that_reaches_one_end_can_only_help(areas, settings):
+    code, out, err = command("metapaths", areas, "--for", "venue", "--link", "author-paper", *settings, *SMALL)
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("| venue-paper-venue "))
+    assert "reaches one end of a link at most" in row or "%" in row
+    assert "\n  venue-paper-venue: AUC" not in err
+    code, _, err = command(
+        "metapaths", areas, *settings, "--link", "paper-venue", "--set", "graph.discovery.max_hops=2", "--set",
+        "graph.discovery.veto=[paper-venue-paper]",
+    )  # fmt: skip
+    assert code == 2 and "no meta-path that is left reaches both 'paper' and 'venue'" in err
 
 
 @pytest.mark.parametrize("where", ["train", "replace"])

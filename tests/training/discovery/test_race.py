@@ -75,11 +75,11 @@ def test_a_late_winner_leads():
     assert [str(each) for each in found.ranking] == list("cab")
 
 
-def mixed(value, names="abc", **settings):
+def mixed(value, names="abc", helpers="", **settings):
     bench = MadeUp(value, DiscoveryConfig(rounds=1, tokens_per_node=10, noise_seeds=2, **settings))
     raced = race(bench, [path(name) for name in names], CONTROL, QUIET)
     bench.asked.clear()
-    return greedy_mix(bench, raced, QUIET), bench
+    return greedy_mix(bench, raced, [path(name) for name in helpers], QUIET), bench
 
 
 def test_a_poor_path_that_adds_something_is_mixed_in():
@@ -109,6 +109,8 @@ def test_a_gain_below_the_noise_is_no_gain():
 def test_a_mix_has_its_limit():
     found, _ = mixed(lambda shares, budget, seed: float(len(shares)), names="abcdef", max_mixed=3)
     assert len(found.trial.paths) == 3
+    helped, _ = mixed(lambda shares, budget, seed: 0.5 + 0.1 * ("z" in shares), names="ab", helpers="z")
+    assert sorted(str(each) for each in helped.trial.paths) == ["a", "z"]
     alone, bench = mixed(lambda shares, budget, seed: 0.5, names="a")
     assert [str(each) for each in alone.trial.paths] == ["a"] and bench.asked == []
 
@@ -124,12 +126,17 @@ def test_walks_give_the_tokens_asked_for(graph, tokens):
     for count in (1, 2):
         paths = [parse_meta_path(text, graph) for text in texts[:count]]
         nodes = 120 + 240 + 8 * (count == 2)
-        walks = short_walks(graph, paths, [1.0, 3.0][:count], tokens, WalkConfig(starts=("author",)), DiscoveryConfig())
+        walks = short_walks(graph, paths, [1.0, 3.0][:count], tokens, WalkConfig(starts=("author",)))
         assert walks.starts == () and walks.length <= 100
         plan = plan_walks(graph, paths, [1.0, 3.0][:count], walks, 0)
         assert count_walks(plan, 1).nodes.sum() == pytest.approx(tokens * nodes, rel=0.1)
-    few = short_walks(graph, paths[:1], [1.0], 1000, WalkConfig(), DiscoveryConfig(max_tokens=3600))
-    assert few.per_node * few.length == 10
+
+
+def test_a_training_has_its_limit(graph):
+    config = GraphConfig(discovery=DiscoveryConfig(dim=16, max_tokens=3600))
+    search, _ = hide_for_search(graph, 0, config.discovery, 0)
+    trial = Bench(search, config, 1, QUIET).short([parse_meta_path("author-paper-author", graph)], [1.0], 1000)
+    assert trial.tokens_per_node == 10 and trial.tokens == pytest.approx(3600, rel=0.1)
 
 
 def test_a_bench_is_deterministic_and_tells_paths_apart(graph):

@@ -21,13 +21,15 @@ class Candidate:
 
     Attributes:
         path: the path.
-        statistics: None for the walk without a path, which has no instances.
+        statistics: what they show.
+        most_like: the path before it that leads most to the same nodes, and the redundancy; None if none can be told.
         dropped: the reason, or None.
         pinned: whether the user wants it in any case.
     """
 
     path: MetaPath
-    statistics: PathStatistics | None
+    statistics: PathStatistics
+    most_like: tuple[MetaPath, float] | None = None
     dropped: str | None = None
     pinned: bool = False
 
@@ -56,9 +58,8 @@ def judge_candidates(
     kept: list[tuple[MetaPath, Instances]] = []
     for path in paths:
         instances = draw_instances(graph, path, config.starts, config.walks, seed)
-        candidate = Candidate(path, path_statistics(instances), pinned=path in pinned)
-        assert candidate.statistics is not None
-        reason = _flaw(candidate.statistics, config) or _like_another(instances, kept, config)
+        candidate = Candidate(path, path_statistics(instances), _most_like(instances, kept), pinned=path in pinned)
+        reason = _flaw(candidate, config)
         if reason is None or candidate.pinned:
             kept.append((path, instances))
         found.append(candidate if reason is None or candidate.pinned else candidate.discard(reason))
@@ -68,7 +69,8 @@ def judge_candidates(
     return [each.discard(reason) if each in late else each for each in found]
 
 
-def _flaw(found: PathStatistics, config: DiscoveryConfig) -> str | None:
+def _flaw(candidate: Candidate, config: DiscoveryConfig) -> str | None:
+    found = candidate.statistics
     if found.coverage < config.min_coverage:
         return f"coverage {found.coverage:.3f} below {config.min_coverage:g}"
     if found.dead_ends > config.max_dead_ends:
@@ -77,14 +79,13 @@ def _flaw(found: PathStatistics, config: DiscoveryConfig) -> str | None:
         return f"entropy {found.entropy:.2f} below {config.min_entropy:g}"
     if found.hub > config.max_hub:
         return f"largest hub {found.hub:.2f} above {config.max_hub:g}"
+    if candidate.most_like is not None and candidate.most_like[1] > config.max_redundancy:
+        path, overlap = candidate.most_like
+        return f"leads where {path} does: overlap {overlap:.2f} above {config.max_redundancy:g}"
     return None
 
 
-def _like_another(
-    instances: Instances, kept: Sequence[tuple[MetaPath, Instances]], config: DiscoveryConfig
-) -> str | None:
-    for path, other in kept:
-        overlap = redundancy(instances, other)
-        if overlap is not None and overlap > config.max_redundancy:
-            return f"leads where {path} does: overlap {overlap:.2f} above {config.max_redundancy:g}"
-    return None
+def _most_like(instances: Instances, kept: Sequence[tuple[MetaPath, Instances]]) -> tuple[MetaPath, float] | None:
+    overlaps = [(path, redundancy(other, instances)) for path, other in kept]
+    told = [(path, overlap) for path, overlap in overlaps if overlap is not None]
+    return max(told, key=lambda each: each[1], default=None)

@@ -1,9 +1,11 @@
 """The mix: paths added to the leader of the race one by one, for as long as that gains more than the seed does.
 
-Greedy forward selection. A path alone may be poor and still add what the others lack, so that all that were raced are
-tried, first with the weight of an average path of the mix; the best of them then with a third and with three times it.
+Greedy forward selection. A path alone may be poor and still add what the others lack, so that those behind in the race
+are tried too, first with the weight of an average path of the mix; the best of them then with a third and with three
+times it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsvc.models.graph.hops import MetaPath
@@ -12,7 +14,7 @@ from training.graph.discovery.trials import Bench, Trial, describe
 from training.progress import Reporter
 
 _TRIED = 6
-"""Paths tried for a mix, the best of the race."""
+"""Paths tried for a mix: the best of the race, then those that could not run in it."""
 
 _WEIGHTS = (1 / 3, 3.0)
 """Further weights of the path that is added, where 1 is the mean of those in the mix."""
@@ -33,9 +35,16 @@ class Mix:
     tried: tuple[Trial, ...]
 
 
-def greedy_mix(bench: Bench, raced: Race, reporter: Reporter) -> Mix:
-    """Add paths to the leader of the race."""
-    leader, *others = raced.ranking[: 1 + _TRIED]
+def greedy_mix(bench: Bench, raced: Race, helpers: Sequence[MetaPath], reporter: Reporter) -> Mix:
+    """Add paths to the leader of the race.
+
+    Args:
+        bench: what trains and asks.
+        raced: the race.
+        helpers: further paths, which cannot answer alone.
+        reporter: told of every training.
+    """
+    leader, *others = [*raced.ranking, *helpers][: 1 + _TRIED]
     budget, limit = raced.rounds[-1], bench.config.discovery.max_mixed
     mix = raced.trials[leader][-1]
     steps, tried = [], []

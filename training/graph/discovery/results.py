@@ -40,6 +40,7 @@ def table(found: Discovery) -> str:
     asked = f"{found.questions[0]:,} hidden links of {found.relation}"
     text = [
         f"AUC and MRR by {_SCORES[found.score]}, of {asked}; seed noise of a difference {found.raced.noise:.4f}",
+        f"by the number of a node's links alone: AUC {found.by_degree['auc']:.4f}, MRR {found.by_degree['mrr']:.4f}",
         "",
         *lines,
         "",
@@ -47,10 +48,13 @@ def table(found: Discovery) -> str:
     ]
     if found.chosen.paths[0].free:
         text.append("no mix of meta-paths is better than the walk without one")
-    for trial in found.tests:
+    if found.chosen.value < found.by_degree[found.metric]:
         text.append(
-            f"at full length, by {found.questions[1]:,} links that the search has not seen: {_tested(trial, found)}"
+            "the search's trainings are too short to beat the number of links; raise graph.discovery.tokens_per_node"
         )
+    if found.tests:
+        text += ["", f"at full length, by {found.questions[1]:,} links that the search has not seen:"]
+        text += [f"  {describe(trial.paths, trial.weights)}: {_tested(trial)}" for trial in found.tests]
     seconds = ", ".join(f"{name} {lap:.0f}" for name, lap in found.seconds.items())
     text.append(f"seconds: {sum(found.seconds.values()):.0f} ({seconds})")
     return "\n".join(text)
@@ -76,15 +80,18 @@ def as_json(found: Discovery) -> dict[str, Any]:
         "asked": {
             "relation": list(found.relation),
             "score": found.score,
+            "metric": found.metric,
             "search_links": found.questions[0],
             "test_links": found.questions[1],
         },
+        "by_degree": found.by_degree,
         "remarks": list(found.remarks),
         "candidates": [
             {
                 "path": str(each.path),
                 "pinned": each.pinned,
-                "statistics": None if each.statistics is None else vars(each.statistics),
+                "statistics": vars(each.statistics),
+                "most_like": None if each.most_like is None else {str(each.most_like[0]): each.most_like[1]},
                 "why_not": _why_not(each.path, found),
                 "trials": _trials(found.raced.trials.get(each.path, ())),
             }
@@ -161,19 +168,19 @@ def _why_not(path: MetaPath, found: Discovery) -> str | None:
         return reason
     if path in found.mix.trial.shares:
         return f"no better than {CONTROL}"
-    rounds = len(found.raced.trials[path])
-    adds = "" if not any(path in trial.paths for trial in found.mix.tried) else ", and adds nothing to the mix"
-    if rounds < len(found.raced.rounds):
-        return f"behind in round {rounds} of {len(found.raced.rounds)}{adds}"
-    return f"behind in the last round{adds}"
+    adds = ", and adds nothing to the mix" if any(path in trial.paths for trial in found.mix.tried) else ""
+    rounds = len(found.raced.trials.get(path, ()))
+    if not rounds:
+        return f"reaches one end of a link at most{adds}"
+    return f"behind in round {rounds} of {len(found.raced.rounds)}{adds}"
 
 
-def _tested(trial: Trial, found: Discovery) -> str:
-    shown = " and ".join(
+def _tested(trial: Trial) -> str:
+    shown = "; ".join(
         f"AUC {trial.figures[f'{name}_auc']:.4f}, MRR {trial.figures[f'{name}_mrr']:.4f} by {words}"
         for name, words in _SCORES.items()
     )
-    return f"{describe(trial.paths, trial.weights)}: {shown} ({trial.tokens / 1e6:.1f} M tokens, {trial.seconds:.0f} s)"
+    return f"{shown} ({trial.tokens / 1e6:.1f} M tokens, {trial.seconds:.0f} s)"
 
 
 def _trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:

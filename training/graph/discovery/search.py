@@ -22,7 +22,8 @@ from training.graph.discovery.hidden import hide_for_search
 from training.graph.discovery.link import asked_relation, check_type, parse_link
 from training.graph.discovery.mix import Mix, greedy_mix
 from training.graph.discovery.race import Race, race
-from training.graph.discovery.trials import Bench, Trial
+from training.graph.discovery.trials import Bench, Trial, nodes_on
+from training.graph.links import answer_links, degree
 from training.progress import Reporter
 
 CONTROL = "*"
@@ -37,7 +38,9 @@ class Discovery:
         anchor: the type that candidates pass through.
         relation: whose links were asked about.
         score: how pairs were scored, ``cosine`` or ``xy``.
+        metric: what paths were chosen by, ``auc`` or ``mrr``.
         questions: links that the choice was made by, and links that it was judged by.
+        by_degree: ``auc`` and ``mrr`` of telling these links by the number of the target's other links alone.
         remarks: what was not looked at.
         candidates: every path, and why it was not raced.
         raced: the race; the control is in its ``trials``.
@@ -50,7 +53,9 @@ class Discovery:
     anchor: str
     relation: RelationKey
     score: str
+    metric: str
     questions: tuple[int, int]
+    by_degree: dict[str, float]
     remarks: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     raced: Race
@@ -93,7 +98,8 @@ def find_meta_paths(
     found = closed_paths(
         hidden.graph, anchor, or_through=link_types, max_hops=search.max_hops, limit=search.max_candidates
     )
-    for remark in found.remarks:
+    remarks = [*found.remarks, *_shortened(hidden.graph, config)]
+    for remark in remarks:
         reporter.line(f"note: {remark}")
     paths, pinned = _pinned_and_vetoed(found.paths, config, hidden.graph)
     clock.lap("enumerate")
@@ -109,11 +115,20 @@ def find_meta_paths(
             f"no meta-path through {anchor!r} is left to race{reason}; raise graph.discovery.max_hops or relax its "
             "thresholds"
         )
+    trivial = answer_links(hidden.questions, degree(hidden.graph, hidden.graph.relations[relation]))
+    by_degree = {metric: trivial[f"link_{metric}"] for metric in ("auc", "mrr")}
     bench = Bench(hidden, config, threads, reporter)
     control = parse_meta_path(CONTROL, hidden.graph)
-    raced = race(bench, left, control, reporter)
+    # A path that does not reach both ends of a link has nothing to say on it alone, but may help others to.
+    answering = [path for path in left if {key.source_type, key.target_type} <= set(start_types(path))]
+    if not answering:
+        raise ConfigError(
+            f"no meta-path that is left reaches both {key.source_type!r} and {key.target_type!r}; name another "
+            "relation with --link, or pin a path"
+        )
+    raced = race(bench, answering, control, reporter)
     clock.lap("race")
-    mix = greedy_mix(bench, raced, reporter)
+    mix = greedy_mix(bench, raced, [path for path in left if path not in answering], reporter)
     clock.lap("mix")
     without = raced.trials[control][-1]
     chosen = mix.trial if without.value - mix.trial.value <= raced.noise else without
@@ -129,8 +144,10 @@ def find_meta_paths(
         anchor,
         key,
         bench.score,
+        search.metric,
         questions,
-        found.remarks,
+        by_degree,
+        tuple(remarks),
         tuple(candidates),
         raced,
         mix,
@@ -168,6 +185,19 @@ def _pinned_and_vetoed(
     out = [*pinned, *vetoed]
     others = [path for path in found if not any(same_path(path, each, graph) for each in out)]
     return [*pinned, *others], pinned
+
+
+def _shortened(graph: HeteroGraph, config: GraphConfig) -> list[str]:
+    """What to say where the graph is too large for the tokens that a node should have."""
+    search = config.discovery
+    nodes = nodes_on([parse_meta_path(CONTROL, graph)], graph)
+    if nodes * search.tokens_per_node <= search.max_tokens:
+        return []
+    return [
+        f"with {nodes:,} nodes, graph.discovery.max_tokens = {search.max_tokens:,} allows trainings over all types "
+        f"{search.max_tokens / nodes:.1f} tokens a node, of {search.tokens_per_node} that are meant; below some 20, "
+        "figures say little"
+    ]
 
 
 def _startable(candidates: Sequence[Candidate], config: GraphConfig) -> list[Candidate]:

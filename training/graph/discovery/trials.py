@@ -14,7 +14,6 @@ from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.hops import MetaPath
 from recsvc.models.graph.plan import plan_walks, start_types
 from training.graph.config import GraphConfig
-from training.graph.discovery.config import DiscoveryConfig
 from training.graph.discovery.hidden import Hidden
 from training.graph.links import Int64, LinkQuestions, Scorer, answer_links, both_tables, cosine
 from training.graph.model import SkipGram, count_walks
@@ -79,7 +78,8 @@ class Bench:
             seed: added to the configured one.
         """
         search = self.config.discovery
-        walks = short_walks(self._hidden.graph, paths, weights, tokens_per_node, self.config.walks, search)
+        tokens_per_node = min(tokens_per_node, search.max_tokens / nodes_on(paths, self._hidden.graph))
+        walks = short_walks(self._hidden.graph, paths, weights, tokens_per_node, self.config.walks)
         own = {"dim": search.dim, "learning_rate": search.learning_rate, "epochs": 1, "min_count": 1}
         model = self.config.skip_gram.model_copy(update=own)
         return self._trial(paths, weights, walks, model, seed, tokens_per_node)
@@ -133,22 +133,24 @@ def describe(paths: Sequence[MetaPath], weights: Sequence[float]) -> str:
     return ", ".join(f"{path} {share:.0%}" for path, share in zip(paths, shares, strict=True))
 
 
+def nodes_on(paths: Sequence[MetaPath], graph: HeteroGraph) -> int:
+    """Nodes of the types that give tokens on any of the paths."""
+    return sum(len(graph.nodes[name]) for name in {name for path in paths for name in start_types(path)})
+
+
 def short_walks(
     graph: HeteroGraph,
     paths: Sequence[MetaPath],
     weights: Sequence[float],
     tokens_per_node: float,
     walks: WalkConfig,
-    search: DiscoveryConfig,
 ) -> WalkConfig:
     """Number and length of walks that give so many tokens for each node of the types on the paths.
 
     A mix takes its tokens from all its paths, and has the nodes of all of them to learn.
     """
-    types = {name for path in paths for name in start_types(path)}
-    tokens = min(tokens_per_node * sum(len(graph.nodes[name]) for name in types), search.max_tokens)
-    starts = [sum(len(graph.nodes[name]) for name in start_types(path)) for path in paths]
-    per_start = tokens / float(np.average(starts, weights=weights))
+    starts = [nodes_on([path], graph) for path in paths]
+    per_start = tokens_per_node * nodes_on(paths, graph) / float(np.average(starts, weights=weights))
     per_node = max(1, math.ceil(per_start / walks.length))
     length = min(walks.length, max(2, round(per_start / per_node)))
     return walks.model_copy(update={"per_node": per_node, "length": length, "starts": (), "dead_ends": "stop"})
