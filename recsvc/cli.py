@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recsvc
+from recsvc.cli_export import export
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
@@ -35,6 +36,7 @@ config_app = typer.Typer(help="Show the configuration and its schema.", no_args_
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 app.command()(metapaths)
+app.command()(export)
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]

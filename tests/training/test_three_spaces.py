@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from recsvc.data import make_split
 from recsvc.data.graph import HeteroGraph
@@ -14,6 +15,8 @@ from recsvc.errors import ConfigError, DatasetError, RequestError
 from recsvc.releases import Catalogue
 from training import FittedRun, fit, pipeline
 from training.config import load_config
+from training.spaces import SPACES
+from training.vectors import named_vectors
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,22 @@ def test_the_catalogue_lists_items_first_then_nodes_and_no_users(fitted):
     row = catalogue.row("Maker 3", "maker")
     (maker,) = catalogue.items([row])
     assert (maker.node_type, maker.title, maker.popularity) == ("maker", "The maker no. 3", 0)
+
+
+@pytest.mark.parametrize("space", ["behaviour", "graph", "image"])
+def test_vectors_of_every_space_have_the_names_of_their_things(fitted, space, tmp_path):
+    found = named_vectors(fitted.run, space)
+    assert len(found.types) == len(found.ids) == len(found.keys) == len(found.vectors) > 10
+    assert set(found.types) == ({"user", "thing", "maker", "kind"} if space == "graph" else {"thing"})
+    assert len(set(found.keys)) == len(found.keys)
+    SPACES[space].export(fitted.run, tmp_path)
+    table, catalogue = load_file(tmp_path / "items.safetensors"), fitted.run.catalogue()
+    wanted = {
+        (thing.node_type, thing.item_id): vector
+        for thing, vector in zip(catalogue.items(table["catalogue_rows"]), table["vectors"], strict=True)
+    }
+    named = dict(zip(zip(found.types, found.ids, strict=True), found.vectors, strict=True))
+    assert wanted.keys() <= named.keys() and all(np.array_equal(named[name], wanted[name]) for name in wanted)
 
 
 def test_no_held_out_interaction_is_in_the_graph(fitted):

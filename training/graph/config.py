@@ -57,6 +57,12 @@ class GraphConfig(Section):
         (), description="Meta-paths to walk, as texts or as {path, weight}; none = one for each relation in reach."
     )
     walks: WalkConfig = Field(default_factory=WalkConfig, description="Walks.")
+    corpus: str | None = Field(
+        None,
+        min_length=1,
+        description="Text file of walks to train on, one a line, nodes as type:id separated by blanks; empty = walks "
+        "are made along the meta-paths.",
+    )
     skip_gram: SkipGramConfig = Field(default_factory=SkipGramConfig, description="Model.")
     evaluation: GraphEvaluationConfig = Field(default_factory=GraphEvaluationConfig, description="Metrics.")
     discovery: DiscoveryConfig = Field(default_factory=DiscoveryConfig, description="The search for meta-paths.")

@@ -8,10 +8,16 @@ from numpy.typing import NDArray
 
 from recsvc.data import Dataset, InteractionLog, Split, make_split
 from recsvc.data.graph import HeteroGraph, RelationKey, build_graph, training_interactions
+from recsvc.export import encode_node, read_walks
+from recsvc.models.graph.corpus import walk_corpus
+from recsvc.models.graph.plan import WalkPlan
 from training.catalogue import item_type_of
 from training.config import Config
+from training.graph.config import GraphConfig
+from training.graph.paths import ChosenPaths, plan_of
 
 _HELD_OUT = "held_out.npy"
+_TOKENS, _ENDS = "corpus_tokens.npy", "corpus_ends.npy"
 
 Pairs = NDArray[np.int32]
 
@@ -45,17 +51,38 @@ def prepare_graph(folder: Path, dataset: Dataset, config: Config) -> None:
     all.
 
     Raises:
-        DatasetError: as :func:`graph_of`.
+        DatasetError: as :func:`graph_of`, or the walks of ``graph.corpus`` are not of its nodes.
     """
     graph = graph_of(dataset, config)
     staging = folder.with_name(f".{folder.name}.preparing")
     if staging.exists():  # left by a process that was killed
         shutil.rmtree(staging)
     graph.save(staging)
+    if config.graph.corpus is not None:
+        tokens, ends = read_walks(Path(config.graph.corpus), {key: row for row, key in enumerate(node_keys(graph))})
+        np.save(staging / _TOKENS, tokens)
+        np.save(staging / _ENDS, ends)
     if dataset.log is not None:
         key = interaction_key(item_type_of(dataset, config), config)
         np.save(staging / _HELD_OUT, _held_out(graph, key, dataset.log, make_split(dataset.log, config.split)))
     staging.rename(folder)
+
+
+def load_plan(folder: Path, graph: HeteroGraph, chosen: ChosenPaths, config: GraphConfig) -> WalkPlan:
+    """The walks of a training: those of the corpus that was prepared, or those along the chosen paths.
+
+    Raises:
+        ConfigError: the starts do not fit the paths.
+    """
+    if config.corpus is None:
+        return plan_of(graph, chosen, config)
+    tokens, ends = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (_TOKENS, _ENDS))
+    return walk_corpus(graph, tokens, ends, f"the walks of {config.corpus}")
+
+
+def node_keys(graph: HeteroGraph) -> list[str]:
+    """The key of every node, by global row."""
+    return [encode_node(name, node_id) for name in graph.node_types for node_id in graph.nodes[name].ids]
 
 
 def load_held_out(folder: Path) -> Pairs | None:

@@ -27,11 +27,13 @@ class ChosenPaths:
 
 
 def choose_paths(graph: HeteroGraph, item_type: str, config: GraphConfig) -> ChosenPaths:
-    """Parse the configured meta-paths, or find some.
+    """Parse the configured meta-paths, or find some; none where the walks are given.
 
     Raises:
         ConfigError: a path does not fit the graph, or there is none.
     """
+    if config.corpus is not None:
+        return ChosenPaths((), (), f"none, but the walks of {config.corpus}")
     if config.meta_paths:
         paths = tuple(parse_meta_path(each.path, graph) for each in config.meta_paths)
         return ChosenPaths(paths, tuple(each.weight for each in config.meta_paths), "as configured")

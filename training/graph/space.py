@@ -12,7 +12,7 @@ from recsvc.releases import SpaceEntry
 from training.catalogue import item_type_of
 from training.config import Config
 from training.export import write_cosine_index, write_table
-from training.graph.data import graph_of, interaction_key, load_held_out, prepare_graph
+from training.graph.data import graph_of, interaction_key, load_held_out, load_plan, prepare_graph
 from training.graph.evaluate import (
     Figures,
     judge_labels,
@@ -52,7 +52,9 @@ class GraphSpace:
             ConfigError: a meta-path does not fit it.
         """
         graph = graph_of(dataset, config)
-        plan_of(graph, choose_paths(graph, item_type_of(dataset, config), config.graph), config.graph)
+        chosen = choose_paths(graph, item_type_of(dataset, config), config.graph)
+        if config.graph.corpus is None:
+            plan_of(graph, chosen, config.graph)
 
     def prepare(self, folder: Path, dataset: Dataset, config: Config, reporter: Reporter) -> None:
         """Write the graph with the training interactions; held-out ones stand beside it, for the evaluation alone."""
@@ -62,11 +64,11 @@ class GraphSpace:
         """Fit the vectors; they end in ``model.safetensors``, and what was walked in ``graph.json``."""
         config = run.config.graph
         graph, chosen = self._graph(run)
-        reporter.line(f"graph: meta-paths, {chosen.origin}: {', '.join(map(str, chosen.paths))}")
+        reporter.line(f"graph: meta-paths, {chosen.origin}: {', '.join(map(str, chosen.paths))}".removesuffix(": "))
         for remark in chosen.remarks:
             reporter.line(f"graph: no meta-path for {remark}")
         trainer = GraphTrainer(
-            plan_of(graph, chosen, config),
+            load_plan(run.data(self.name), graph, chosen, config),
             config.skip_gram,
             run.folder / self.name,
             seed=config.seed,
@@ -164,6 +166,8 @@ class GraphSpace:
             place = next(place for place, each in enumerate(graph.relations) if each.key == key)
             trained_on = graph
             what = f"test interactions of the split ({key})"
+        elif config.corpus is not None:
+            return {}, {}, "not judged, as given walks cannot be made again without the links that are asked about"
         elif config.evaluation.hidden_links:
             twin = train_twin(graph, chosen, config, _threads(run), reporter)
             place, trained_on, tables, held_out = twin.relation, twin.graph, twin.tables, twin.hidden

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from recsvc.data import Dataset, make_split
@@ -108,6 +109,12 @@ class BehaviourSpace:
             )
         _, data = self._data(run)
         return export_sequence(self.load_model(run, data), data.vocabulary, folder)
+
+    def items(self, run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The vectors of the items, float32 [V, d], and the catalogue's row of each, int64 [V]."""
+        _, data = self._data(run)
+        vectors = self.load_model(run, data).cpu().eval().item_vectors
+        return vectors.detach().float().numpy(), data.vocabulary
 
     def warmup(self, run: Run) -> dict[str, Any]:
         """Histories of every length, drawn at random: a release carries nobody's own."""

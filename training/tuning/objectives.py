@@ -13,6 +13,7 @@ PREPARED_BY = (
     "graph.user_type",
     "graph.interactions",
     "graph.directed",
+    "graph.corpus",
     "image.size",
     "sequence.model.attributes",
 )
