@@ -80,8 +80,9 @@ def main() -> int:
         f"\nMeans of {arguments.splits} splits, and their range. {authors:,} new authors and {papers:,} new papers of "
         f"{len(graph.nodes['author']):,} and {len(graph.nodes['paper']):,}; meta-path {PATH}, {arguments.walks} walks "
         f"of 100 tokens from each author, d 128, window {WINDOW}, 5 negatives, shared. Mean: {MEAN_WALKS} walks. "
-        f"Fold-in: {FOLD_WALKS} walks from each. Update: starts within {REACH} edge of a changed one, replay {REPLAY:g}, a "
-        f"tenth of the step size. Scored by vectors of length 1, LinearSVC. CPU s: for all new authors, one thread."
+        f"Fold-in: {FOLD_WALKS} walks from each. Update: starts within {REACH} edge of a changed one, replay "
+        f"{REPLAY:g}, a tenth of the step size. Scored by vectors of length 1, LinearSVC. CPU s: for all new authors, "
+        "one thread."
     )
     print(
         f"{available_cores()} cores ({platform.processor() or platform.machine()}), load at the end "
