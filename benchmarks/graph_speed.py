@@ -39,7 +39,7 @@ from recsvc.models.graph.plan import WalkPlan, plan_walks
 from training.config import load_config
 from training.graph.counting import WalkCounts, block_walks, count_walks, num_blocks
 from training.graph.data import graph_of
-from training.graph.evaluate import judge_labels, labelled_nodes
+from training.graph.evaluate import LabelledNodes, judge_labels, labelled_nodes
 from training.graph.model import SkipGram
 
 Float32 = NDArray[np.float32]
@@ -53,6 +53,7 @@ MODELS = {
     for rule in ("any", "context-type", "input-type")
     for shared in (True, False)
 }
+JUDGED = ("macro_f1@20%", "macro_f1@80%", "nmi", "ari")
 GENSIM, PYG = "gensim, skip-gram", "PyG, MetaPath2Vec"
 DRIVER = Path(__file__).parent / "peers" / "pyg_driver.py"
 
@@ -62,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--tokens", type=int, default=100_000, help="tokens of a timed training")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="trainings of each; 0 = no table of speeds")
     parser.add_argument(
         "--quality", type=int, default=0, help="walks from every author of the trainings that are judged"
     )
@@ -76,9 +77,20 @@ def main() -> int:
         for name, timed in bench.contenders():
             speeds.setdefault(name, []).append(timed())
             print(f"{name}: {speeds[name][-1]:,.0f} tokens/s", file=sys.stderr)
-    threads = bench.threads(arguments.repeats)
-    quality = bench.quality(arguments.quality) if arguments.quality else {}
-    report(speeds, threads, quality, arguments)
+    if arguments.repeats:
+        report_speeds(speeds, bench.threads(arguments.repeats), arguments)
+    if arguments.quality:
+        report_quality(bench.quality(arguments.quality), arguments)
+    print(
+        f"{arguments.dataset.name}, {META_PATH}, walks of {LENGTH} tokens from authors, d={DIM}, full window {WINDOW}, "
+        f"{NEGATIVES} negatives."
+    )
+    processor = platform.processor() or platform.machine()
+    print(
+        f"{processor}, {os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}; "
+        f"Python {platform.python_version()}, numba {numba.__version__}, gensim {gensim.__version__}, "
+        f"NumPy {np.__version__}."
+    )
     return 0
 
 
@@ -124,19 +136,17 @@ class Bench:
         for name, config in MODELS.items():
             with SkipGram(plan, counts, config, 0, 1) as model:
                 model.train(0, model.blocks)
-            found[name] = judge_labels(nodes, model.vectors)
+            found[name] = _judged(name, nodes, model.vectors)
         model = self._word2vec()
         walks = sentences(plan, num_blocks(plan))
         model.build_vocab(walks)
         model.train(walks, total_examples=len(walks), epochs=1)
         vectors = np.zeros((plan.num_nodes, DIM), np.float32)
         vectors[[int(key) for key in model.wv.index_to_key]] = model.wv.vectors
-        found[GENSIM] = judge_labels(nodes, vectors)
+        found[GENSIM] = _judged(GENSIM, nodes, vectors)
         if self.pyg:
             vectors[: len(self.graph.nodes["author"])] = self._pyg(counts.total)[1]
-            found[PYG] = judge_labels(nodes, vectors)
-        for name, figures in found.items():
-            print(name, {key: round(value, 4) for key, value in figures.items()}, file=sys.stderr)
+            found[PYG] = _judged(PYG, nodes, vectors)
         return found
 
     def _walks(self, per_node: int) -> tuple[WalkPlan, WalkCounts]:
@@ -181,6 +191,12 @@ class Bench:
             return said["tokens"] / said["cpu_seconds"], np.load(taken)
 
 
+def _judged(name: str, nodes: list[LabelledNodes], vectors: Float32) -> dict[str, float]:
+    found = judge_labels(nodes, vectors)
+    print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in found.items()), file=sys.stderr)
+    return found
+
+
 def sentences(plan: WalkPlan, blocks: int) -> list[list[str]]:
     """The walks of the first blocks, as gensim takes them."""
     found = []
@@ -196,38 +212,26 @@ def edges(relation) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]
     return np.stack([relation.sources, relation.targets]).astype(np.int64)
 
 
-def report(
-    speeds: dict[str, list[float]],
-    threads: tuple[float, float],
-    quality: dict[str, dict[str, float]],
-    arguments: argparse.Namespace,
-) -> None:
-    """Print the tables."""
+def report_speeds(speeds: dict[str, list[float]], threads: tuple[float, float], arguments: argparse.Namespace) -> None:
+    """Print the table of speeds."""
     medians = {name: statistics.median(values) for name, values in speeds.items()}
-    judged = ["macro_f1@20%", "nmi"] if quality else []
-    if quality:
-        judged = [key for key in next(iter(quality.values())) if key.lower().startswith(("macro", "nmi"))]
-    print("| trainer | tokens/s of one core | of gensim |" + "".join(f" {name} |" for name in judged))
-    print("|---|---|---|" + "---|" * len(judged))
+    print("| trainer | tokens/s of one core | of gensim |\n|---|---|---|")
     for name, speed in medians.items():
-        cells = "".join(f" {quality[name][key]:.4f} |" for key in judged)
-        print(f"| {name} | {speed:,.0f} | {speed / medians[GENSIM]:.2f} |{cells}")
+        print(f"| {name} | {speed:,.0f} | {speed / medians[GENSIM]:.2f} |")
     print(
         f"\nTwo threads, shared, context-type: {threads[0]:.2f} times as fast as one by wall clock, {threads[1]:.2f} "
-        f"times by CPU seconds (best of {2 * arguments.repeats} tries of each)."
+        f"times by CPU seconds (best of {2 * arguments.repeats} tries of each).\n"
+        f"Median of {arguments.repeats} trainings of {arguments.tokens:,} tokens.",
+        flush=True,
     )
-    print(
-        f"{arguments.dataset.name}, {META_PATH}, walks of {LENGTH} tokens from authors, d={DIM}, full window {WINDOW}, "
-        f"{NEGATIVES} negatives; median of {arguments.repeats} trainings of {arguments.tokens:,} tokens"
-        + (f"; quality after {arguments.quality} walks from every author, one seed" if quality else "")
-        + "."
-    )
-    processor = platform.processor() or platform.machine()
-    print(
-        f"{processor}, {os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}; "
-        f"Python {platform.python_version()}, numba {numba.__version__}, gensim {gensim.__version__}, "
-        f"NumPy {np.__version__}."
-    )
+
+
+def report_quality(quality: dict[str, dict[str, float]], arguments: argparse.Namespace) -> None:
+    """Print the table of what labels say."""
+    print(f"\n| trainer | {' | '.join(JUDGED)} |\n|---|{'---|' * len(JUDGED)}")
+    for name, figures in quality.items():
+        print(f"| {name} | {' | '.join(f'{figures[key]:.4f}' for key in JUDGED)} |")
+    print(f"\nAfter {arguments.quality} walks from every author, one seed; linear SVM on labelled authors, k-means.")
 
 
 if __name__ == "__main__":
