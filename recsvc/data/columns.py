@@ -10,8 +10,9 @@ import polars as pl
 
 from recsvc.data.problems import Problems, shown
 
-Kind = Literal["id", "text", "number", "time", "attribute"]
-"""What a column means, which decides what Parquet types it may have; in a CSV file everything is text."""
+Kind = Literal["id", "name", "text", "number", "time", "attribute"]
+"""What a column means, which decides what Parquet types it may have; in a CSV file everything is text. A name is an id
+of which there are few, such as a type's."""
 
 
 class Locate(Protocol):
@@ -27,9 +28,9 @@ class Table:
 
     Attributes:
         path: the file.
-        frame: one column per column that was asked for and is there: ``String`` (an empty value is ""). Out
-            of Parquet also ``Float64`` for numbers and for times in epoch seconds (null where empty), and
-            ``List(String)`` for attributes.
+        frame: one column per column that was asked for and is there: ``String`` (an empty value is ""), or
+            ``Categorical`` for names, which takes a quarter of the memory. Out of Parquet also ``Float64`` for
+            numbers and for times in epoch seconds (null where empty), and ``List(String)`` for attributes.
         where: finds the lines of rows; may read the file again, so ask for few at a time.
     """
 

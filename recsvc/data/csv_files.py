@@ -26,6 +26,7 @@ from recsvc.data.problems import Problems
 _BLOCK_BYTES = 2**24  # Arrow cannot read a row that is longer than a block; larger ones take the slow pass
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _END_MARK = "\0end"
+_NAME = pa.dictionary(pa.int32(), pa.string())
 
 
 def read_csv(path: Path, columns: Columns, problems: Problems) -> Table | None:
@@ -62,6 +63,7 @@ def _read_header(path: Path, columns: Columns, problems: Problems) -> list[str] 
 
 def _read_fast(path: Path, header: list[str], columns: Columns) -> pl.DataFrame | None:
     """Read the file with Arrow, or return None if it holds anything that the slow pass must look at."""
+    types = dict.fromkeys(header, pa.string()) | dict.fromkeys(_names(header, columns), _NAME)
     with _open(path) as file:
         marked = _Marked(file, ends_with=("\n" + ",".join([_END_MARK] * len(header)) + "\n").encode())
         try:
@@ -70,7 +72,7 @@ def _read_fast(path: Path, header: list[str], columns: Columns) -> pl.DataFrame 
                 read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES),
                 parse_options=pa.csv.ParseOptions(newlines_in_values=True),
                 convert_options=pa.csv.ConvertOptions(
-                    column_types=dict.fromkeys(header, pa.string()),
+                    column_types=types,
                     strings_can_be_null=False,
                     quoted_strings_can_be_null=False,
                 ),
@@ -82,7 +84,11 @@ def _read_fast(path: Path, header: list[str], columns: Columns) -> pl.DataFrame 
     if not ended or table.column_names != header:
         return None
     kept = table.slice(0, table.num_rows - 1).select(list(columns.wanted(header)))
-    return cast(pl.DataFrame, pl.from_arrow(kept))
+    return cast(pl.DataFrame, pl.from_arrow(kept.unify_dictionaries()))
+
+
+def _names(header: list[str], columns: Columns) -> list[str]:
+    return [name for name, kind in columns.wanted(header).items() if kind == "name"]
 
 
 def _read_slowly(path: Path, header: list[str], columns: Columns, problems: Problems) -> Table:
@@ -108,6 +114,7 @@ def _read_slowly(path: Path, header: list[str], columns: Columns, problems: Prob
     for line, flaw in records.flaws:
         problems.add(path, flaw, line=line)
     frame = pl.DataFrame(data, schema=dict.fromkeys(data, pl.String))
+    frame = frame.with_columns(pl.col(name).cast(pl.Categorical) for name in _names(header, columns))
     return Table(path, frame, lambda rows: [(lines[row], str(lines[row])) for row in rows])
 
 

@@ -18,23 +18,28 @@ def read_parquet(path: Path, columns: Columns, problems: Problems) -> Table | No
         problems.add(path, "the file is empty.")
         return None
     try:
-        file = pq.ParquetFile(path)
-        header = list(file.schema_arrow.names)
+        header = list(pq.read_schema(path).names)
         if not check_header(path, header, columns, problems, line=0):
             return None
         wanted = columns.wanted(header)
-        table = file.read(columns=list(wanted))
+        # One column after the other: what Arrow holds besides is one column, not the table.
+        converted = [_read_column(path, name, kind, problems) for name, kind in wanted.items()]
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         problems.add(path, f"this is not an undamaged Parquet file ({reason}); write it again.")
         return None
-    if not _is_valid(path, table, problems):
-        return None
-    frame = cast(pl.DataFrame, pl.from_arrow(table))
-    converted = [_convert(path, frame[name], kind, problems) for name, kind in wanted.items()]
     if any(column is None for column in converted):
         return None
     return Table(path, pl.DataFrame([column for column in converted if column is not None]), _name_rows)
+
+
+def _read_column(path: Path, name: str, kind: Kind, problems: Problems) -> pl.Series | None:
+    file = pq.ParquetFile(path, read_dictionary=[name] if kind == "name" else None)
+    table = file.read(columns=[name])
+    if not _is_valid(path, table, problems):
+        return None
+    frame = cast(pl.DataFrame, pl.from_arrow(table.unify_dictionaries()))
+    return _convert(path, frame[name], kind, problems)
 
 
 def _name_rows(rows: Sequence[int]) -> list[tuple[int, str]]:
@@ -75,7 +80,7 @@ def _convert(path: Path, column: pl.Series, kind: Kind, problems: Problems) -> p
     if kind in ("time", "number") and is_number:
         return column.cast(pl.Float64)
     if _is_text(dtype) or dtype.is_integer() or dtype == pl.Null:
-        return column.cast(pl.String).fill_null("")
+        return _as_names(column) if kind == "name" else column.cast(pl.String).fill_null("")
     if kind in ("text", "attribute") and (is_number or dtype.is_temporal() or dtype == pl.Boolean):
         return column.cast(pl.String).fill_null("")
     if kind == "attribute" and isinstance(dtype, pl.List):
@@ -86,12 +91,19 @@ def _convert(path: Path, column: pl.Series, kind: Kind, problems: Problems) -> p
     return None
 
 
+def _as_names(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Categorical and not column.null_count():
+        return column
+    return column.cast(pl.String).fill_null("").cast(pl.Categorical)
+
+
 def _is_text(dtype: pl.DataType) -> bool:
     return dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
 _ALLOWED: dict[Kind, str] = {
     "id": "text or integers",
+    "name": "text or integers",
     "text": "text",
     "number": "numbers",
     "time": "epoch seconds, dates or ISO 8601 text",

@@ -1,5 +1,6 @@
 """``nodes.*`` and ``edges.*``: read, checked, and numbered in whole columns."""
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ NODE_COLUMNS = Columns(
 
 EDGE_COLUMNS = Columns(
     kinds={
-        "source_type": "id",
+        "source_type": "name",
         "source_id": "id",
-        "relation": "id",
-        "target_type": "id",
+        "relation": "name",
+        "target_type": "name",
         "target_id": "id",
         "weight": "number",
     },
@@ -119,13 +120,32 @@ def _read_edges(path: Path, known: Collection[str] | None, problems: Problems) -
     weights = _read_edge_weights(table, problems)
     if len(problems) > before:
         return {}
-    kinds = [pl.col(column).cast(pl.Enum(table.frame[column].unique())) for column in _KIND]
-    at = (2 * pl.int_range(pl.len(), dtype=pl.Int64)).alias("at")
-    edges = table.frame.select(*kinds, "source_id", "target_id", at, *weights)
-    del table  # ten million edges take a gigabyte; once is enough
-    parts = _by_key(edges, _KIND)
-    del edges
-    return {RelationKey(*map(str, key)): _encode(parts.pop(key)) for key in list(parts)}
+    edges = table.frame.select(*_KIND, "source_id", "target_id", *weights)
+    del table
+    keys, order, ends = _by_relation(edges)
+    # One relation after the other: ten million edges take most of a gigabyte, and need not be there twice.
+    parts = [order[begin:end] for begin, end in itertools.pairwise([0, *ends])]
+    return {key: _encode(edges[rows], 2 * rows) for key, rows in zip(keys, parts, strict=True)}
+
+
+def _by_relation(edges: pl.DataFrame) -> tuple[list[RelationKey], npt.NDArray[np.int64], list[int]]:
+    """The K relations in the order of the file; the rows of one after those of the other [E], each in the order of the
+    file; and where those of each end [K].
+    """
+    codes = np.zeros(edges.height, np.int64)
+    for column in _KIND:
+        numbers = edges[column].to_physical().to_numpy()
+        codes *= int(numbers.max()) + 1
+        codes += numbers
+    different = pl.Series(codes).unique(maintain_order=True).to_numpy()
+    ascending = np.argsort(different)
+    numbers = ascending[np.searchsorted(different[ascending], codes)].astype(np.min_scalar_type(len(different)))
+    del codes
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers))
+    firsts = order[[0, *ends[:-1]]]
+    keys = [RelationKey(*edges.select(_KIND).row(int(row))) for row in firsts]
+    return keys, order, ends.tolist()
 
 
 def _read_edge_weights(table: Table, problems: Problems) -> list[pl.Series]:
@@ -203,8 +223,7 @@ class _Ends:
 _Relations = dict[RelationKey, tuple[_Ends, _Ends, npt.NDArray[np.float32] | None]]
 
 
-def _encode(edges: pl.DataFrame) -> tuple[_Ends, _Ends, npt.NDArray[np.float32] | None]:
-    at = edges["at"].to_numpy()
+def _encode(edges: pl.DataFrame, at: npt.NDArray[np.int64]) -> tuple[_Ends, _Ends, npt.NDArray[np.float32] | None]:
     weights = edges["weight"].to_numpy() if "weight" in edges.columns else None
     return _Ends.encode(edges["source_id"], at), _Ends.encode(edges["target_id"], at + 1), weights
 

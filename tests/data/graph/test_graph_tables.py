@@ -142,6 +142,21 @@ def test_weights_go_with_their_edges(tmp_path: Path) -> None:
     assert graph is not None and [edge.weights for edge in graph.edges] == [None, None]
 
 
+def test_names_in_parquet_are_texts_or_whole_numbers_and_not_null(tmp_path: Path) -> None:
+    names = {"source_type": [7, 7], "relation": ["r", None], "target_type": ["b", "b"]}
+    frame = pl.DataFrame({**names, "source_id": ["1", "2"], "target_id": ["1", "1"]})
+    for each in (frame, frame.with_columns(pl.col("target_type").cast(pl.Categorical))):
+        each.write_parquet(tmp_path / "edges.parquet")
+        assert read(None, tmp_path / "edges.parquet")[1] == ["edges.parquet:row 2: relation is empty."]
+        each.with_columns(relation=pl.lit("r")).write_parquet(tmp_path / "edges.parquet")
+        graph, problems = read(None, tmp_path / "edges.parquet")
+        assert graph is not None and problems == []
+        assert [edge.relation for edge in graph.edges] == [RelationKey("7", "r", "b")]
+    frame.with_columns(relation=pl.Series([0.5, 1.5])).write_parquet(tmp_path / "edges.parquet")
+    expected = "edges.parquet: the column 'relation' holds Float64; write text or integers."
+    assert read(None, tmp_path / "edges.parquet")[1] == [expected]
+
+
 def test_nul_bytes_in_a_name_are_replaced_and_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "nodes.csv", NODES, [("a", "1", "", "J\0\0lio"), ("a", "2", "", "Ana")])
     problems = Problems()
@@ -198,8 +213,8 @@ BAD: dict[str, tuple[list[Row], list[Row], list[str]]] = {
             "edges.csv:5: relation is empty.",
             "edges.csv:6: relation 'a>b' contains '>', which has a meaning in meta-paths; choose another name.",
             "edges.csv:6: target_type '[author]' contains '[', which has a meaning in meta-paths; choose another name.",
-            "edges.csv:7: source_type '(paper)' begins with a star or stands in parentheses, which have a meaning in meta-paths",
-            "edges.csv:7: relation '*by' begins with a star or stands in parentheses, which have a meaning in meta-paths",
+            "edges.csv:7: source_type '(paper)' begins with a star or stands in parentheses",
+            "edges.csv:7: relation '*by' begins with a star or stands in parentheses",
         ],
     ),
     "a name that is too long": ([("a" * 600, "1", "", "")], [], ["nodes.csv:2: node_type 'aaaa"]),
