@@ -73,9 +73,12 @@ def _describe_graph(graph: GraphTables) -> Facts:
     alone = {name: int((~rows).sum()) for name, rows in touched.items() if not rows.all()}
     labels = {name: Counter(filter(None, table.labels or ())) for name, table in graph.nodes.items()}
     labelled = [f"{name} {_classes(counts)}" for name, counts in labels.items() if counts]
+    weights = {str(edges.relation): edges.weights for edges in graph.edges if edges.weights is not None}
+    ranges = [f"{name} {each.min():g} to {each.max():g}" for name, each in islice(weights.items(), _SHOWN)]
     return {
         "nodes": _counts({name: len(graph.nodes[name]) for name in graph.node_types}),
         "edges": _counts({str(edges.relation): len(edges) for edges in graph.edges}),
+        **({"weights of edges": ", ".join(ranges)} if ranges else {}),
         "nodes without an edge": _counts(alone),
         "labels of nodes": "; ".join(labelled) or "none",
     }

@@ -172,6 +172,11 @@ def test_the_facts_of_a_small_graph(tmp_path: Path, write_csv: Callable[..., Pat
     }
 
 
+def test_the_facts_name_the_range_of_weights(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_bytes(WEIGHTED + b"item,2,has,tag,x,1000\nitem,2,of,tag,x,3\n")
+    assert describe(read_dataset(tmp_path))["weights of edges"] == "item-[has]-tag 0.5 to 1000, item-[of]-tag 3 to 3"
+
+
 def test_a_column_of_ids_that_is_not_text_is_refused_in_parquet(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": [1.5, 2.5], "item_id": [1, 2]}).write_parquet(tmp_path / "interactions.parquet")
     with pytest.raises(DatasetError, match="the column 'user_id' holds Float64; write text or integers"):
