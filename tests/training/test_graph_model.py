@@ -1,5 +1,7 @@
 """Training in memory: what the first pass counts, whatever the threads, and what training makes of it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,20 @@ def test_passes_over_the_same_walks(plan):
         assert model.blocks == 3 * num_blocks(plan) and model.counts.total == 3 * counts.total
         assert model.counts.nodes.tolist() == counts.nodes.tolist()
         assert model.rate(num_blocks(plan)).first == pytest.approx(0.025 * 2 / 3, rel=1e-5)
+
+
+def test_memory_does_not_grow_with_the_walks(graph):
+    """Twenty times the walks take the bytes of a number for each block more, and no copy of a walk."""
+    path, peaks = parse_meta_path("writer-paper-writer", graph), []
+    for per_node in (20, 400):
+        plan = plan_walks(graph, [path], [1], WalkConfig(per_node=per_node, length=12), 3)
+        tracemalloc.start()
+        with SkipGram(plan, count_walks(plan, 1), SETTINGS, 3, 1) as model:
+            for first in range(0, model.blocks, 16):
+                model.train(first, min(16, model.blocks - first))
+        peaks.append(tracemalloc.get_traced_memory()[1] - 32 * model.blocks)
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_a_count_that_no_node_reaches_is_refused(plan):
