@@ -25,6 +25,7 @@ COMMANDS = [
     "tune",
     "sweep",
     "metapaths",
+    "export",
     "publish",
     "serve",
     "recommend",
