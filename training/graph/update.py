@@ -88,13 +88,14 @@ def update_model(
     plan = plan_of(new, chosen, config)
     known = known_rows(old, new)
     changed = changed_nodes(old, new, known)
-    counts = count_walks(plan, threads)
+    counts = count_walks(plan, threads).nodes
+    counts[counts < config.skip_gram.min_count] = 0
     folded = fold_in(tables, old, new, plan, np.flatnonzero(known < 0), config.skip_gram, seed=config.seed)
 
     hops = max(len(path.hops) for path in plan.paths) if reach is None else reach
     able = _starts_of(plan, new, config.walks.starts)
     marked = nodes_near(changed, plan, new, hops) & able
-    others = np.flatnonzero(able & ~marked & (known >= 0) & (counts.nodes > 0))
+    others = np.flatnonzero(able & ~marked & (known >= 0) & (counts > 0))
     size = min(len(others), round(replay * int(marked.sum())))
     replayed = np.sort(np.random.default_rng(config.seed).choice(others, size, replace=False))
     rows = np.sort(np.append(np.flatnonzero(marked), replayed))
@@ -106,11 +107,11 @@ def update_model(
         slower = config.skip_gram.model_copy(
             update={"learning_rate": config.skip_gram.learning_rate * rate, "epochs": 1}
         )
-        with SkipGram(part, replace(own, nodes=counts.nodes), slower, config.seed, threads) as model:
+        with SkipGram(part, replace(own, nodes=counts), slower, config.seed, threads) as model:
             model.vectors[:], model.outputs[:] = grown
             _train(model, reporter or Reporter(quiet=True))
         grown = model.vectors, model.outputs
-    found = Tables(*grown, counts.nodes)
+    found = Tables(*grown, counts)
     drift = _drift(tables, found, known, ~changed, new)
     return Update(found, known, folded, np.flatnonzero(marked), replayed, int(own.blocks.sum()), drift)
 

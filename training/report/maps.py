@@ -32,16 +32,17 @@ def space_maps(graph: HeteroGraph, vectors: Float32, reached: NDArray[np.bool_],
     unit = unit_length(vectors[rows])
     types = [graph.node_types[kind] for kind in np.searchsorted(graph.offsets, rows, side="right") - 1]
     labels = _labels(graph, rows)
-    charts = []
-    for name, places in (("PCA", pca(unit)), ("t-SNE", tsne(unit, seed))):
-        charts.append(scatter(f"{name} by type", places, types))
+    sample = f"{len(rows):,} nodes, at most {_TYPE_NODES} of a type, labelled ones first; vectors scaled to length 1."
+    blocks = []
+    for name, places, note in (
+        ("PCA", pca(unit), f"The two directions of most variance. {sample}"),
+        ("t-SNE", tsne(unit, seed), "Neighbours stay neighbours; distances between groups say little. The same nodes."),
+    ):
+        charts = [scatter("By type", places, types)]
         if any(labels):
-            charts.append(scatter(f"{name} by label", places, [label or "no label" for label in labels]))
-    note = (
-        f"{len(rows):,} nodes, at most {_TYPE_NODES} of a type, labelled ones first; vectors scaled to length 1. PCA "
-        "keeps the two directions of most variance; t-SNE keeps neighbours, its distances between groups say little."
-    )
-    return [Charts("Maps of the space", charts, note=note)]
+            charts.append(scatter("By label", places, [label or "no label" for label in labels]))
+        blocks.append(Charts(f"Map of the space: {name}", charts, note=note))
+    return blocks
 
 
 def pca(unit: Float32) -> Float32:

@@ -8,7 +8,7 @@ _SHOWN = {
     "knn": "kNN",
     "xy": "XY",
     "sha256": "SHA-256",
-    **{name: name.upper() for name in ("hr", "ndcg", "mrr", "auc", "nmi", "ari", "f1")},
+    **{name: name.upper() for name in ("hr", "ndcg", "mrr", "auc", "ap", "nmi", "ari", "f1")},
 }
 _INTERVAL = {"mean", "low", "high"}
 

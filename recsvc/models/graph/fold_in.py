@@ -103,7 +103,8 @@ def fold_in(
         new: the graph with the new nodes and their edges.
         plan: meta-paths and their shares, planned on ``new``; its walks are not used.
         rows: int64 [n], global rows in ``new``, ascending, of the nodes to fold in.
-        config: of the model: window, negatives, rule and step size.
+        config: of the model: window, negatives, rule and step size. The window is full and no token is dropped, also
+            where training did otherwise.
         walks: from each node, over all the paths that its type stands on, k + 1 tokens each. Less than about a hundred
             leaves the vectors short, though their direction is good.
         seed: of walks and negatives.

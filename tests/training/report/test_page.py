@@ -69,6 +69,10 @@ def test_every_part_is_there(page):
         "Examples",
         "Can the reasons be trusted?",
         "Average attention, by layer and head",
+        "Hidden links",
+        "Meta-paths",
+        "Map of the space: PCA",
+        "Map of the space: t-SNE",
         "Test figures",
     ):
         assert f"<h3>{title}</h3>" in page, title
