@@ -135,3 +135,21 @@ def test_hidden_links_are_hidden_in_all_their_copies(graph):
     kept = {pair for pair, out in zip(pairs, mask, strict=True) if not out}
     assert not hidden & kept and len(hidden) == round(0.2 * len(set(pairs)))
     assert (hide_links(relation, 0.2, seed=4) != mask).any()
+
+
+def test_within_one_type_links_are_hidden_and_known_both_ways():
+    rng = np.random.default_rng(2)
+    sources, targets = (rng.integers(0, 150, 900).astype(np.int32) for _ in range(2))
+    key = RelationKey("page", "links", "page")
+    relation = Relation.from_edges(key, sources, targets, shape=(150, 150))
+    mask = hide_links(relation, 0.3, seed=0)
+    ends = [frozenset(pair) for pair in zip(relation.sources.tolist(), relation.targets.tolist(), strict=True)]
+    hidden = {pair for pair, out in zip(ends, mask, strict=True) if out}
+    kept = {pair for pair, out in zip(ends, mask, strict=True) if not out}
+    assert not hidden & kept and len(hidden) == round(0.3 * len(set(ends)))
+
+    pages = HeteroGraph(("page",), {"page": NodeTable(IdIndex.from_ids([str(n) for n in range(150)]))}, (relation,))
+    pairs = np.stack([relation.sources[mask], relation.targets[mask]], axis=1)
+    questions = ask_links(pages, relation, pairs, np.ones(150, np.bool_))
+    asked = zip(questions.sources.tolist(), questions.negatives.tolist(), strict=True)
+    assert not any(frozenset((source, other)) in set(ends) for source, others in asked for other in others)

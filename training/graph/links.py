@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from recsvc.data.graph import Csr, HeteroGraph, Relation
 from recsvc.metrics.links import link_metrics
+from recsvc.models.graph.hops import Direction
+from recsvc.models.graph.transitions import adjacency
 from training.export import unit_length
 
 Float32 = NDArray[np.float32]
@@ -68,9 +70,12 @@ def ask_links(
         pairs = pairs[np.sort(rng.choice(len(pairs), _LINKS, replace=False))]
     size = len(graph.nodes[relation.key.target_type])
     candidates = np.flatnonzero(reached[target_first : target_first + size])
+    # Within one type a link has no beginning, unless it is directed.
+    within = relation.key.source_type == relation.key.target_type and not relation.directed
+    links = adjacency(relation, Direction.BOTH) if within else relation.forward
     kept, negatives = [], []
     for place, (source, target) in enumerate(pairs.tolist()):
-        drawn = _unlinked(relation.forward, source, target, candidates, rng)
+        drawn = _unlinked(links, source, target, candidates, rng)
         if drawn is not None:
             kept.append(place)
             negatives.append(drawn)
@@ -121,8 +126,11 @@ def degree(graph: HeteroGraph, relation: Relation) -> Scorer:
 
 
 def hide_links(relation: Relation, share: float, seed: int) -> NDArray[np.bool_]:
-    """Edges to hide, bool [E]: all that join the pairs of a random share."""
-    pairs = relation.sources.astype(np.int64) * len(relation.inverse.indptr) + relation.targets
+    """Edges to hide, bool [E]: all that join the pairs of a random share; within one type, those that lead back too."""
+    first, second = relation.sources, relation.targets
+    if relation.key.source_type == relation.key.target_type:
+        first, second = np.minimum(first, second), np.maximum(first, second)
+    pairs = first.astype(np.int64) * len(relation.inverse.indptr) + second
     distinct, place = np.unique(pairs, return_inverse=True)
     hidden = np.random.default_rng(seed).permutation(len(distinct)) < round(share * len(distinct))
     mask: NDArray[np.bool_] = hidden[place]

@@ -1,14 +1,12 @@
 """The links that the search chooses by, and others that it never sees and by which its choice is judged."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.data.graph import HeteroGraph, Relation
 from recsvc.errors import ConfigError
-from recsvc.models.graph.hops import Direction
-from recsvc.models.graph.transitions import adjacency
 from training.graph.discovery.config import DiscoveryConfig
 from training.graph.links import LinkQuestions, ask_links, hide_links
 
@@ -45,9 +43,9 @@ def hide_for_search(
     Raises:
         ConfigError: there are too few links.
     """
-    test_mask = _mask(graph.relations[relation], config.test_links, seed)
+    test_mask = hide_links(graph.relations[relation], config.test_links, seed)
     for_test = graph.without_edges(relation, test_mask)
-    mask = _mask(for_test.relations[relation], config.hidden_links / (1 - config.test_links), seed + 1)
+    mask = hide_links(for_test.relations[relation], config.hidden_links / (1 - config.test_links), seed + 1)
     for_search = for_test.without_edges(relation, mask)
     search = Hidden(for_search, _ask(graph, relation, for_test.relations[relation], mask, for_search, seed + 1))
     if not config.test_links:
@@ -55,24 +53,10 @@ def hide_for_search(
     return search, Hidden(for_test, _ask(graph, relation, graph.relations[relation], test_mask, for_test, seed))
 
 
-def _mask(relation: Relation, share: float, seed: int) -> Bool:
-    """Edges to hide; within one type an edge is hidden with the one that leads back."""
-    if not share:
-        return np.zeros(len(relation), np.bool_)
-    mask = hide_links(relation, share, seed)
-    if relation.key.source_type == relation.key.target_type:
-        size = len(relation.forward.indptr)
-        there = relation.sources[mask].astype(np.int64) * size + relation.targets[mask]
-        mask |= np.isin(relation.targets.astype(np.int64) * size + relation.sources, there)
-    return mask
-
-
 def _ask(
     graph: HeteroGraph, place: int, relation: Relation, mask: Bool, thinner: HeteroGraph, seed: int
 ) -> LinkQuestions:
     full = graph.relations[place]
-    if full.key.source_type == full.key.target_type and not full.directed:
-        full = replace(full, forward=adjacency(full, Direction.BOTH))
     pairs = np.stack([relation.sources[mask], relation.targets[mask]], axis=1)
     questions = ask_links(graph, full, np.unique(pairs, axis=0), _with_edges(thinner), seed)
     if not len(questions):
