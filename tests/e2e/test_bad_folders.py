@@ -181,7 +181,8 @@ KINDS = {
     ),
     "a negative weight": Bad(
         {"edges.csv.gz": gzip.compress(EDGES.replace("id\n", "id,weight\n").replace("a1\n", "a1,-1\n").encode())},
-        "{}/edges.csv.gz:2: weight '-1' is not a finite number of at least 0.",
+        "{}/edges.csv.gz:2: weight of paper-[by]-author '-1' is not a finite number above 0; mend it, or leave the row "
+        "out.",
     ),
     "missing column in edges": Bad(
         {"edges.csv": EDGES.replace("target_id", "target")},
