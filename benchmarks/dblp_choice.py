@@ -26,8 +26,9 @@ from recsvc.models.graph.meta_path import parse_meta_path
 from training.config import load_config
 from training.export import unit_length
 from training.graph.config import GraphConfig
+from training.graph.counting import count_walks
 from training.graph.links import answer_links, ask_links, both_tables, cosine
-from training.graph.model import SkipGram, count_walks
+from training.graph.model import SkipGram
 from training.graph.paths import ChosenPaths, plan_of
 
 PRESET = "author-paper-venue"

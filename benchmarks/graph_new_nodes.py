@@ -31,8 +31,9 @@ from recsvc.models.graph.fold_in import fold_in, mean_of_own_type
 from recsvc.models.graph.meta_path import parse_meta_path
 from training.export import unit_length
 from training.graph.config import GraphConfig
+from training.graph.counting import count_walks
 from training.graph.fit import Tables
-from training.graph.model import SkipGram, count_walks
+from training.graph.model import SkipGram
 from training.graph.paths import ChosenPaths, plan_of
 from training.graph.update import update_model
 from training.runtime import available_cores

@@ -6,7 +6,7 @@ characters, the percent sign itself, and, in types, colons. Everything else stay
 
 from urllib.parse import unquote
 
-_SENTENCE_END = "</s>"
+SENTENCE_END = "</s>"
 """word2vec's own first row, which readers drop."""
 
 
@@ -16,7 +16,7 @@ def encode_key(value: str) -> str:
     >>> encode_key("Tom Hanks"), encode_key("100%"), encode_key("Zürich")
     ('Tom%20Hanks', '100%25', 'Zürich')
     """
-    if value == _SENTENCE_END:
+    if value == SENTENCE_END:
         return "%3C/s%3E"
     return "".join(_escaped(character) if _breaks(character) else character for character in value)
 

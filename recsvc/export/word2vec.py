@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from recsvc.errors import DatasetError
 from recsvc.export.files import new_file
+from recsvc.export.keys import SENTENCE_END
 
 Float32 = NDArray[np.float32]
 
-_SENTENCE_END = "</s>"
 _KEY_BYTES = 8192  # no key is longer: an id has at most 512 bytes, each of which may take three
 _LITTLE = np.dtype("<f4")
 _ROWS = 4096
@@ -92,7 +92,7 @@ def _read_text(file: BinaryIO, path: Path) -> tuple[list[str], Float32]:
         rows.append(row)
     if wanted is not None and len(keys) != wanted:
         raise DatasetError(f"{path}: the header says {wanted:,} rows, and there are {len(keys):,}: the file is cut")
-    kept = [place for place, key in enumerate(keys) if key != _SENTENCE_END]
+    kept = [place for place, key in enumerate(keys) if key != SENTENCE_END]
     table = np.stack([rows[place] for place in kept]) if kept else np.zeros((0, dim), np.float32)
     return [keys[place] for place in kept], table
 
@@ -113,7 +113,7 @@ def _read_binary(file: BinaryIO, path: Path) -> tuple[list[str], Float32]:
         if len(numbers) < dim * 4:
             raise DatasetError(f"{path}: row {row + 1:,} of {count:,} is cut")
         vectors[row] = np.frombuffer(numbers, _LITTLE)
-    kept = [place for place, key in enumerate(keys) if key != _SENTENCE_END]
+    kept = [place for place, key in enumerate(keys) if key != SENTENCE_END]
     return [keys[place] for place in kept], vectors[kept].astype(np.float32)
 
 

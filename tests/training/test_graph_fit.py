@@ -15,8 +15,9 @@ from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.meta_path import parse_meta_path
 from recsvc.models.graph.plan import plan_walks
 from training.checkpoints import load_checkpoint
+from training.graph.counting import num_blocks
 from training.graph.fit import GraphTrainer, load_tables
-from training.graph.model import SkipGram, first_vectors, num_blocks
+from training.graph.model import SkipGram, first_vectors
 from training.signals import InterruptedTrainingError
 
 # The width and negatives of the tests beside this one, so that each kernel is compiled once.

@@ -10,8 +10,10 @@ from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
 from recsvc.errors import ConfigError, RunError
 from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.meta_path import parse_meta_path
+from recsvc.models.graph.noise import noise_by_rule
 from recsvc.models.graph.plan import plan_walks
-from training.graph.model import BLOCK_WALKS, SkipGram, block_walks, count_walks, first_vectors, noise_of, num_blocks
+from training.graph.counting import BLOCK_WALKS, block_walks, count_walks, num_blocks
+from training.graph.model import SkipGram, first_vectors
 
 # The widths and negatives of the tests beside this one and of the kernels' own, so that each is compiled once.
 SETTINGS = SkipGramConfig(dim=16, window=3, negatives=5)
@@ -83,7 +85,7 @@ def test_vectors_start_as_in_word2vec():
 
 @pytest.mark.parametrize("rule", ["any", "context-type", "input-type"])
 def test_negatives_come_from_the_segments_of_the_rule(plan, rule):
-    noise = noise_of(plan, count_walks(plan, 1), SETTINGS.model_copy(update={"rule": rule}))
+    noise = noise_by_rule(count_walks(plan, 1).nodes, plan.offsets, rule)
     assert noise.offsets.tolist() == ([0, 162] if rule == "any" else [0, 41, 162])
 
 

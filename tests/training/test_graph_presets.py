@@ -6,7 +6,8 @@ import pytest
 from recsvc.data import read_dataset
 from recsvc.data.graph import build_graph
 from training.config import load_config
-from training.graph.model import SkipGram, count_walks
+from training.graph.counting import count_walks
+from training.graph.model import SkipGram
 from training.graph.paths import choose_paths, plan_of
 
 

@@ -9,8 +9,9 @@ from recsvc.metrics.classification import node_classification
 from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.meta_path import parse_meta_path
 from recsvc.models.graph.plan import plan_walks
+from training.graph.counting import count_walks, num_blocks
 from training.graph.evaluate import labelled_nodes
-from training.graph.model import SkipGram, count_walks, num_blocks
+from training.graph.model import SkipGram
 
 pytestmark = pytest.mark.real_data
 

@@ -7,8 +7,9 @@ from recsvc.data import IdIndex
 from recsvc.data.graph import HeteroGraph, NodeTable, Relation, RelationKey
 from recsvc.models.graph.meta_path import parse_meta_path
 from training.graph.config import GraphConfig
+from training.graph.counting import count_walks, num_blocks
 from training.graph.fit import Tables
-from training.graph.model import SkipGram, count_walks, num_blocks
+from training.graph.model import SkipGram
 from training.graph.paths import ChosenPaths, plan_of
 from training.graph.update import changed_nodes, nodes_near, update_model
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from recsvc.errors import ConfigError
 from recsvc.models.graph.config import SkipGramConfig
-from recsvc.models.graph.noise import Noise, build_noise
 from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.random import DROPS, block_state
 from recsvc.models.graph.thinning import keep_chances, thin
@@ -151,12 +150,6 @@ def make_block(plan: WalkPlan, block: int, chances: Float64 | None, seed: int) -
     kept = thin(walks.tokens, walks.ends, chances, block_state(seed, block, DROPS))
     ends = walks.ends[:kept]
     return walks.tokens[: int(ends[-1]) if kept else 0], ends
-
-
-def noise_of(plan: WalkPlan, counts: WalkCounts, config: SkipGramConfig) -> Noise:
-    """The distribution of negatives: one segment of all nodes under `any`, else one for each type."""
-    segments = plan.offsets if config.rule != "any" else np.array([0, plan.num_nodes])
-    return build_noise(counts.nodes, segments)
 
 
 def _over_blocks(blocks: int, threads: int, work: Callable[[int, int], None]) -> Iterator[int]:

@@ -17,8 +17,9 @@ from torch import Tensor
 from recsvc.models.graph.config import SkipGramConfig
 from recsvc.models.graph.plan import WalkPlan
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
+from training.graph.counting import WalkCounts, count_walks, num_blocks
 from training.graph.gensim_trainer import train_with_gensim
-from training.graph.model import SkipGram, WalkCounts, count_walks, num_blocks
+from training.graph.model import SkipGram
 from training.metrics_log import MetricsLog
 from training.progress import Reporter
 from training.signals import InterruptedTrainingError, StopRequest

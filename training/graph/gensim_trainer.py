@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.models.graph.config import SkipGramConfig
+from recsvc.models.graph.noise import noise_by_rule
 from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.random import block_state
 from recsvc.models.graph.skipgram import Rate, skip_gram_kernel
-from training.graph.counting import WalkCounts, make_block, noise_of, num_blocks, training_counts
+from training.graph.counting import WalkCounts, make_block, num_blocks, training_counts
 
 Float32 = NDArray[np.float32]
 
@@ -115,7 +116,10 @@ class _Sentences:
 def _loss(plan: WalkPlan, model: GensimModel, config: SkipGramConfig, seed: int) -> float:
     """Mean loss of a pair; the tables do not move at a step size of 0."""
     kernel = skip_gram_kernel(config.dim, config.negatives, shared=False, by_input=False)
-    noise, still = noise_of(plan, model.counts, config), Rate(*(np.float32(0) for _ in range(3)))
+    noise, still = (
+        noise_by_rule(model.counts.nodes, plan.offsets, config.rule),
+        Rate(*(np.float32(0) for _ in range(3))),
+    )
     chances = (model.counts.nodes > 0).astype(np.float64)
     losses, pairs = 0.0, 0
     for block in np.unique(np.linspace(0, num_blocks(plan) - 1, _LOSS_BLOCKS).astype(int)).tolist():

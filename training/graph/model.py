@@ -15,28 +15,17 @@ from numpy.typing import NDArray
 
 from recsvc.errors import RunError
 from recsvc.models.graph.config import SkipGramConfig
+from recsvc.models.graph.noise import noise_by_rule
 from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.random import block_state
 from recsvc.models.graph.skipgram import Rate, skip_gram_kernel
-from training.graph.counting import (
-    BLOCK_WALKS,
-    WalkCounts,
-    block_walks,
-    count_walks,
-    drop_chances,
-    make_block,
-    noise_of,
-    num_blocks,
-    training_counts,
-)
+from training.graph.counting import WalkCounts, drop_chances, make_block, training_counts
 from training.graph.table_files import empty_tables, fill_first_vectors
-
-__all__ = [
-    "BLOCK_WALKS", "BlockLoss", "SkipGram", "WalkCounts", "block_walks", "count_walks", "first_vectors", "noise_of",
-    "num_blocks",
-]  # fmt: skip
+from training.progress import Work
 
 Float32 = NDArray[np.float32]
+
+_TOGETHER = 32  # blocks between two signs of life
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ class SkipGram:
         fill_first_vectors(self.vectors, seed)
         self._plan, self._config, self._seed = plan, config, seed
         self._chances = drop_chances(self.counts.nodes, config)
-        self._noise = noise_of(plan, self.counts, config)
+        self._noise = noise_by_rule(self.counts.nodes, plan.offsets, config.rule)
         self._kernel = skip_gram_kernel(
             config.dim,
             config.negatives,
@@ -118,6 +107,19 @@ class SkipGram:
                 "lower graph.skip_gram.learning_rate and train into a new folder"
             )
         return total
+
+    def train_all(self, work: Work) -> None:
+        """Train on every block.
+
+        Args:
+            work: told every few blocks how many are done.
+
+        Raises:
+            RunError: a loss is no longer finite.
+        """
+        for first in range(0, self.blocks, _TOGETHER):
+            self.train(first, min(_TOGETHER, self.blocks - first))
+            work.update(first)
 
     def rate(self, block: int) -> Rate:
         """The step size over a block: linear in the tokens done, from the first to the final share of it."""

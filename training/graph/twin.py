@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from recsvc.data.graph import HeteroGraph
 from recsvc.models.graph.plan import WalkPlan
 from training.graph.config import GraphConfig
+from training.graph.counting import WalkCounts, count_walks
 from training.graph.fit import Tables
 from training.graph.gensim_trainer import train_with_gensim
 from training.graph.links import hide_links
-from training.graph.model import SkipGram, WalkCounts, count_walks
+from training.graph.model import SkipGram
 from training.graph.paths import ChosenPaths, plan_of
 from training.progress import Reporter
-
-_BLOCKS = 32  # between two signs of life
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,5 @@ def _tables(plan: WalkPlan, counts: WalkCounts, config: GraphConfig, threads: in
         SkipGram(plan, counts, settings, seed, threads) as native,
         reporter.work("graph: blocks of walks without the hidden links", native.blocks) as work,
     ):
-        for first in range(0, native.blocks, _BLOCKS):
-            native.train(first, min(_BLOCKS, native.blocks - first))
-            work.update(first)
+        native.train_all(work)
         return Tables(native.vectors, native.outputs, native.counts.nodes)

@@ -17,15 +17,15 @@ from recsvc.models.graph.fold_in import NewVectors, fold_in, known_rows
 from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.walks_from import places_of, walks_from
 from training.graph.config import GraphConfig
+from training.graph.counting import count_walks
 from training.graph.fit import Tables
-from training.graph.model import SkipGram, count_walks, first_vectors
+from training.graph.model import SkipGram, first_vectors
 from training.graph.paths import ChosenPaths, plan_of
 from training.progress import Reporter
 
 Int64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_BLOCKS = 32  # between two signs of life
 _NEAREST = 10
 
 
@@ -85,6 +85,7 @@ def update_model(
         ConfigError: the starts of the settings do not fit the meta-paths.
         RunError: the vectors are no longer finite.
     """
+    reporter = reporter or Reporter(quiet=True)
     plan = plan_of(new, chosen, config)
     known = known_rows(old, new)
     changed = changed_nodes(old, new, known)
@@ -109,7 +110,8 @@ def update_model(
         )
         with SkipGram(part, replace(own, nodes=counts), slower, config.seed, threads) as model:
             model.vectors[:], model.outputs[:] = grown
-            _train(model, reporter or Reporter(quiet=True))
+            with reporter.work("graph: blocks of walks near what has changed", model.blocks) as work:
+                model.train_all(work)
         grown = model.vectors, model.outputs
     found = Tables(*grown, counts)
     drift = _drift(tables, found, known, ~changed, new)
@@ -183,7 +185,7 @@ def _starts_of(plan: WalkPlan, graph: HeteroGraph, starts: tuple[str, ...]) -> M
 
 def _walks(plan: WalkPlan, graph: HeteroGraph, rows: Int64) -> Int64:
     """Walks of each path from some starts: as many from each as the plan makes, one at least."""
-    kinds = np.searchsorted(graph.offsets, rows, side="right") - 1
+    kinds = graph.kinds_of(rows)
     walks = np.diff(plan.arrays.walk_offsets)
     found = []
     for place, path in enumerate(plan.paths):
@@ -204,13 +206,6 @@ def _grown(
     vectors[old], outputs[old] = tables.vectors[known[old]], tables.outputs[known[old]]
     vectors[folded.rows] = folded.vectors
     return vectors, outputs
-
-
-def _train(model: SkipGram, reporter: Reporter) -> None:
-    with reporter.work("graph: blocks of walks near what has changed", model.blocks) as work:
-        for first in range(0, model.blocks, _BLOCKS):
-            model.train(first, min(_BLOCKS, model.blocks - first))
-            work.update(first)
 
 
 def _drift(before: Tables, after: Tables, known: Int64, unchanged: Mask, graph: HeteroGraph) -> dict[str, float]:

@@ -30,7 +30,7 @@ def space_maps(graph: HeteroGraph, vectors: Float32, reached: NDArray[np.bool_],
     if len(rows) < _LEAST:
         return []
     unit = unit_length(vectors[rows])
-    types = [graph.node_types[kind] for kind in np.searchsorted(graph.offsets, rows, side="right") - 1]
+    types = [graph.node_types[kind] for kind in graph.kinds_of(rows)]
     labels = _labels(graph, rows)
     sample = f"{len(rows):,} nodes, at most {_TYPE_NODES} of a type, labelled ones first; vectors scaled to length 1."
     blocks = []
@@ -95,7 +95,7 @@ def _sample(graph: HeteroGraph, reached: NDArray[np.bool_], seed: int) -> Int64:
 
 def _labels(graph: HeteroGraph, rows: Int64) -> list[str | None]:
     found: list[str | None] = []
-    for row, kind in zip(rows, np.searchsorted(graph.offsets, rows, side="right") - 1, strict=True):
+    for row, kind in zip(rows, graph.kinds_of(rows), strict=True):
         labels = graph.nodes[graph.node_types[kind]].labels
         found.append(labels[row - graph.offsets[kind]] if labels else None)
     return found

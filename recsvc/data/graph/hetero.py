@@ -85,6 +85,10 @@ class HeteroGraph:
         except ValueError:
             raise KeyError(name) from None
 
+    def kinds_of(self, rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """The type of every global row, as its place in ``node_types``, int64 [n]."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
     def without_edges(self, relation_index: int, edge_mask: npt.NDArray[np.bool_]) -> "HeteroGraph":
         """Return the graph without some edges of one relation, in both directions; all nodes stay.
 

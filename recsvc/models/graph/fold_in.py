@@ -22,16 +22,16 @@ from recsvc.data.graph import HeteroGraph
 from recsvc.models.graph.compiled import compiled
 from recsvc.models.graph.config import SkipGramConfig
 from recsvc.models.graph.hops import MetaPath
-from recsvc.models.graph.noise import Noise, build_noise, draw_negative
+from recsvc.models.graph.noise import Noise, draw_negative, noise_by_rule
 from recsvc.models.graph.plan import WalkPlan
 from recsvc.models.graph.random import block_state, mix, step
 from recsvc.models.graph.skipgram import Rate
+from recsvc.models.graph.skipgram_steps import FASTMATH
 from recsvc.models.graph.walks_from import places_of, walks_from
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-_FASTMATH = {"reassoc", "contract", "nsz"}
 _LIMIT = np.float32(6.0)
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
@@ -84,6 +84,14 @@ def known_rows(old: HeteroGraph, new: HeteroGraph) -> Int64:
     return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
 
+def _rows_with_vectors(tables: Tables, old: HeteroGraph, new: HeteroGraph) -> Int64:
+    """:func:`known_rows` of the nodes that have a vector, -1 for all others."""
+    known = known_rows(old, new)
+    there = known >= 0
+    there[there] = tables.counts[known[there]] > 0
+    return np.where(there, known, -1)
+
+
 def fold_in(
     tables: Tables,
     old: HeteroGraph,
@@ -112,13 +120,10 @@ def fold_in(
     Returns:
         The vectors, and the reason for every node that has none: nothing known lies within k tokens of it.
     """
-    known = known_rows(old, new)
-    usable = known >= 0
-    usable[usable] = tables.counts[known[usable]] > 0
-    known = np.where(usable, known, -1)
+    known = _rows_with_vectors(tables, old, new)
     found = NewVectors(np.zeros(0, np.int64), np.zeros((0, config.dim), np.float32), np.zeros(0, np.int64), {})
-    model = _Frozen(tables, _noise(old, tables.counts, config), known, config, walks, seed)
-    kinds = np.searchsorted(new.offsets, rows, side="right") - 1
+    model = _Frozen(tables, noise_by_rule(tables.counts, old.offsets, config.rule), known, config, walks, seed)
+    kinds = new.kinds_of(rows)
     for kind, name in enumerate(new.node_types):
         own = rows[kinds == kind]
         places = old.offsets[old.type_index(name) :][:2] if name in old.nodes else np.zeros(2, np.int64)
@@ -203,7 +208,7 @@ def new_walks(plan: WalkPlan, graph: HeteroGraph, rows: Int64, walks: int, lengt
         length: tokens of a walk.
         seed: of the walks.
     """
-    name = graph.node_types[int(np.searchsorted(graph.offsets, rows[0], side="right")) - 1]
+    name = graph.node_types[int(graph.kinds_of(rows[:1])[0])]
     chances = plan.shares * [_token_share(path, name, graph) for path in plan.paths]
     each = np.where(chances > 0, np.maximum(1, np.rint(walks * chances / chances.sum())), 0).astype(np.int64)
     found = walks_from(plan, graph, rows, each * len(rows), length=length)
@@ -236,9 +241,8 @@ def mean_of_own_type(
         walks: from each node; each ends at the first known node of its type, within two rounds of its path.
         seed: of the walks.
     """
-    known = known_rows(old, new)
-    known[known >= 0] = np.where(tables.counts[known[known >= 0]] > 0, known[known >= 0], -1)
-    kinds = np.searchsorted(new.offsets, np.arange(new.num_nodes), side="right") - 1
+    known = _rows_with_vectors(tables, old, new)
+    kinds = new.kinds_of(np.arange(new.num_nodes))
     kept, vectors, ends, refused = [], [], [], {}
     for row in rows.tolist():
         name = new.node_types[kinds[row]]
@@ -277,7 +281,7 @@ def fold_in_kernel(dim: int, negatives: int, *, by_input: bool) -> Callable[...,
         negatives: M.
         by_input: draw negatives from ``segment``, instead of that of c.
     """
-    kernel: Callable[..., tuple[float, int]] = compiled(fastmath=_FASTMATH)(_fit(dim, negatives, by_input))
+    kernel: Callable[..., tuple[float, int]] = compiled(fastmath=FASTMATH)(_fit(dim, negatives, by_input))
     return kernel
 
 
@@ -324,9 +328,3 @@ def _fit(dim: int, negatives: int, by_input: bool) -> Any:
         return loss, pairs
 
     return fit
-
-
-def _noise(old: HeteroGraph, counts: Int64, config: SkipGramConfig) -> Noise:
-    """What training draws negatives from: one segment of all nodes under `any`, else one for each type."""
-    segments = old.offsets if config.rule != "any" else np.array([0, old.num_nodes])
-    return build_noise(counts, segments)

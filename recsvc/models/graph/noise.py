@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsvc.models.graph.alias import fill_alias
 from recsvc.models.graph.compiled import compiled
+from recsvc.models.graph.config import NegativeRule
 from recsvc.models.graph.random import below
 
 POWER = 0.75
@@ -44,6 +45,17 @@ def build_noise(counts: NDArray[np.int64], offsets: NDArray[np.int64]) -> Noise:
             fill_alias(counts[begin:end].astype(np.float64) ** POWER, begin, keep[begin:end], alias[begin:end])
     segment_of = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
     return Noise(segment_of, offsets.astype(np.int64), keep, alias)
+
+
+def noise_by_rule(counts: NDArray[np.int64], offsets: NDArray[np.int64], rule: NegativeRule) -> Noise:
+    """What a rule draws from: one segment of all nodes under `any`, else one for each type.
+
+    Args:
+        counts: int64 [V], how often each node occurs in the walks.
+        offsets: int64 [T + 1], the global rows of each node type.
+        rule: of the negatives.
+    """
+    return build_noise(counts, offsets if rule != "any" else offsets[[0, -1]])
 
 
 @compiled()

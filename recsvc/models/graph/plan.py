@@ -129,14 +129,14 @@ def plan_walks(
     lengths = np.array([_mean_length(plan, path) for path in range(len(paths))])
     tokens = config.per_node * float(shares @ (starts * lengths))
     walks = np.maximum(1, np.rint(shares * tokens / lengths)).astype(np.int64)
-    return replace(plan, arrays=arrays._replace(walk_offsets=_offsets(walks)))
+    return replace(plan, arrays=arrays._replace(walk_offsets=offsets_of(walks)))
 
 
 def _mean_length(plan: WalkPlan, path: int) -> float:
     """Tokens of a walk of one path, on the average; dropped walks count 0."""
     nodes = np.zeros(len(plan.paths), np.int64)
     nodes[path] = plan.arrays.walk_offsets[path + 1] - plan.arrays.walk_offsets[path]
-    alone = replace(plan, arrays=plan.arrays._replace(walk_offsets=_offsets(nodes)))
+    alone = replace(plan, arrays=plan.arrays._replace(walk_offsets=offsets_of(nodes)))
     count = min(_SAMPLE, int(nodes[path]))
     # A walk whose start has no edge is dropped, but the path's first hop has edges, so some walk has two tokens.
     return max(len(alone.make(0, count).tokens), 2) / count
@@ -167,23 +167,23 @@ def _arrays(graph: HeteroGraph, paths: Sequence[MetaPath], config: WalkConfig, s
         walks.append(sum(len(graph.nodes[name]) for name in types))
     hop_rows, hop_tables = zip(*hop_places, strict=True)
     return WalkArrays(
-        walk_offsets=_offsets(walks),
-        hop_offsets=_offsets(hops),
+        walk_offsets=offsets_of(walks),
+        hop_offsets=offsets_of(hops),
         hop_first=np.array(hop_first, np.int64),
         hop_rows=np.array(hop_rows, np.int64),
         hop_tables=np.array(hop_tables, np.int64),
         hop_emits=np.array(hop_emits, np.bool_),
-        next_offsets=_offsets([len(each) for each in next_hops]),
+        next_offsets=offsets_of([len(each) for each in next_hops]),
         next_hops=np.array([place for each in next_hops for place in each], np.int64),
         indptr=np.concatenate(transitions.indptr),
         neighbours=np.concatenate(transitions.neighbours),
         keep=np.concatenate([np.zeros(0, np.uint32), *transitions.keep]),
         alias=np.concatenate([np.zeros(0, np.int32), *transitions.alias]),
         free=np.array([path.free for path in paths], np.bool_),
-        run_offsets=_offsets(runs),
+        run_offsets=offsets_of(runs),
         run_first=np.array(run_first, np.int64),
         run_sizes=np.array(run_sizes, np.int64),
-        phase_offsets=_offsets([len(each) for each in phases]),
+        phase_offsets=offsets_of([len(each) for each in phases]),
         phases=np.array([place for each in phases for place in each], np.int64),
         restart=config.dead_ends == "restart",
         seed=np.uint64(seed),
@@ -227,5 +227,6 @@ def _check_starts(paths: Sequence[MetaPath], starts: Sequence[str], graph: Heter
             raise ConfigError(f"graph.walks.starts: none of these types stands on the meta-path {path}{without}")
 
 
-def _offsets(counts: Sequence[int] | Int64) -> Int64:
+def offsets_of(counts: Sequence[int] | Int64) -> Int64:
+    """Where each of n stretches begins, and the last ends: int64 [n + 1]."""
     return np.cumsum([0, *counts], dtype=np.int64)

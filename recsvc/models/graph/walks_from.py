@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recsvc.data.graph import HeteroGraph
 from recsvc.models.graph.hops import MetaPath, hop_ends
-from recsvc.models.graph.plan import WalkPlan
+from recsvc.models.graph.plan import WalkPlan, offsets_of
 
 Int64 = NDArray[np.int64]
 
@@ -44,11 +44,11 @@ def walks_from(plan: WalkPlan, graph: HeteroGraph, rows: Int64, walks: Int64, *,
         if asked and not run_counts[-1]:
             raise ValueError(f"no start of these walks stands on the meta-path {path}")
     arrays = plan.arrays._replace(
-        walk_offsets=_offsets(walks),
-        run_offsets=_offsets(run_counts),
+        walk_offsets=offsets_of(walks),
+        run_offsets=offsets_of(run_counts),
         run_first=np.array(firsts, np.int64),
         run_sizes=np.array(sizes, np.int64),
-        phase_offsets=_offsets(phase_counts),
+        phase_offsets=offsets_of(phase_counts),
         phases=np.array(phases, np.int64),
     )
     return replace(plan, arrays=arrays, length=plan.length if length is None else length)
@@ -73,7 +73,3 @@ def _runs(rows: Int64, offsets: Int64) -> list[tuple[int, int, int]]:
         for begin, end in zip(begins, ends, strict=True)
         if end > begin
     ]
-
-
-def _offsets(counts: list[int] | Int64) -> Int64:
-    return np.cumsum([0, *counts], dtype=np.int64)

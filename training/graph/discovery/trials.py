@@ -14,12 +14,12 @@ from recsvc.models.graph.config import SkipGramConfig, WalkConfig
 from recsvc.models.graph.hops import MetaPath
 from recsvc.models.graph.plan import plan_walks, start_types
 from training.graph.config import GraphConfig
+from training.graph.counting import count_walks
 from training.graph.discovery.hidden import Hidden
 from training.graph.links import Int64, LinkQuestions, Scorer, answer_links, both_tables, cosine
-from training.graph.model import SkipGram, count_walks
+from training.graph.model import SkipGram
 from training.progress import Reporter
 
-_BLOCKS = 32  # between two signs of life
 _WORST = np.float32(-1e30)
 
 Figures = dict[str, float]
@@ -105,13 +105,11 @@ class Bench:
             SkipGram(plan, counts, model, seed, self._threads) as trained,
             self._reporter.work(f"training on {describe(paths, weights)}", trained.blocks) as work,
         ):
-            for first in range(0, trained.blocks, _BLOCKS):
-                try:
-                    trained.train(first, min(_BLOCKS, trained.blocks - first))
-                except RunError:
-                    name = "graph.discovery.learning_rate" if tokens_per_node else "graph.skip_gram.learning_rate"
-                    raise ConfigError(f"the training on {describe(paths, weights)} diverged; lower {name}") from None
-                work.update(first)
+            try:
+                trained.train_all(work)
+            except RunError:
+                name = "graph.discovery.learning_rate" if tokens_per_node else "graph.skip_gram.learning_rate"
+                raise ConfigError(f"the training on {describe(paths, weights)} diverged; lower {name}") from None
             figures = judge(self._hidden.questions, trained.vectors, trained.outputs, trained.counts.nodes > 0)
         value = figures[f"{self.score}_{self.config.discovery.metric}"]
         seconds = time.monotonic() - started
