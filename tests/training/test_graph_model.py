@@ -161,17 +161,23 @@ def test_passes_over_the_same_walks(plan):
         assert model.rate(num_blocks(plan)).first == pytest.approx(0.025 * 2 / 3, rel=1e-5)
 
 
+def peak_of_training(plan):
+    """Bytes at most while a plan is counted and trained on, without those for each block."""
+    tracemalloc.start()
+    with SkipGram(plan, count_walks(plan, 1), SETTINGS, 3, 1) as model:
+        for first in range(0, model.blocks, 16):
+            model.train(first, min(16, model.blocks - first))
+    peak = tracemalloc.get_traced_memory()[1] - 32 * model.blocks
+    tracemalloc.stop()
+    return peak
+
+
 def test_memory_does_not_grow_with_the_walks(graph):
     """Twenty times the walks take the bytes of a number for each block more, and no copy of a walk."""
-    path, peaks = parse_meta_path("writer-paper-writer", graph), []
-    for per_node in (20, 400):
-        plan = plan_walks(graph, [path], [1], WalkConfig(per_node=per_node, length=12), 3)
-        tracemalloc.start()
-        with SkipGram(plan, count_walks(plan, 1), SETTINGS, 3, 1) as model:
-            for first in range(0, model.blocks, 16):
-                model.train(first, min(16, model.blocks - first))
-        peaks.append(tracemalloc.get_traced_memory()[1] - 32 * model.blocks)
-        tracemalloc.stop()
+    path = parse_meta_path("writer-paper-writer", graph)
+    plans = [plan_walks(graph, [path], [1], WalkConfig(per_node=per_node, length=12), 3) for per_node in (20, 400)]
+    # What other threads of this process allocate meanwhile is traced too: the least of three tries is the training's.
+    peaks = [min(each) for each in zip(*([peak_of_training(plan) for plan in plans] for _ in range(3)), strict=True)]
     assert peaks[1] < 1.2 * peaks[0]
 
 
