@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from recsvc.models.image.config import EncoderConfig, ViewConfig
+from recsvc.models.image.config import EncoderConfig
+from recsvc.models.image.view_config import ViewConfig
 from training.sections import LoopConfig, Section
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recsvc.models.image.config import ViewConfig
+from recsvc.models.image.view_config import ViewConfig
 
 _ASPECT = (3 / 4, 4 / 3)
 _CROP_DRAWS = 10

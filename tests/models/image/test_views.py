@@ -9,7 +9,7 @@ import torchvision.transforms.v2.functional as reference
 from torchvision.transforms.v2 import RandomResizedCrop
 
 from recsvc.models.image import views
-from recsvc.models.image.config import ViewConfig
+from recsvc.models.image.view_config import ViewConfig
 from recsvc.models.image.views import apply_views, draw_views
 
 BICUBIC = reference.InterpolationMode.BICUBIC
