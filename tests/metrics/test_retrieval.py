@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recsvc.metrics import retrieval
-from recsvc.metrics.retrieval import gallery_metrics, knn_accuracy, retrieval_metrics
+from recsvc.metrics.retrieval import (
+    gallery_asked,
+    gallery_gains,
+    gallery_metrics,
+    knn_accuracy,
+    knn_hits,
+    retrieval_metrics,
+)
 
 # Axes and zero: cosines of -1, 0 and 1, exact in any order of summation, with many ties.
 AXES = np.concatenate([np.eye(3), -np.eye(3), np.zeros((1, 3))]).astype(np.float32)
@@ -42,9 +49,14 @@ def knn_by_hand(train, train_labels, test, test_labels, k, temperature):
 
 def retrieval_by_hand(vectors, labels, ks, queries=None):
     """Of every vector among the others, or else of the queries, (vectors, labels)."""
-    found = {name: [] for name in ["map", *(f"{name}@{k}" for k in ks for name in ("precision", "hit_rate"))]}
+    multi = labels.ndim == 2
+    kinds = ("precision", "hit_rate", "recall")
+    found = {name: [] for name in ["map", *(f"{name}@{k}" for k in ks for name in kinds)]}
     for query, (vector, label) in enumerate(zip(*(queries or (vectors, labels)), strict=True)):
-        relevant = [labels[row] == label for row in ranking(vector, vectors, without=None if queries else query)]
+        relevant = [
+            bool(np.any(labels[row] & label if multi else labels[row] == label))
+            for row in ranking(vector, vectors, without=None if queries else query)
+        ]
         if not any(relevant):
             continue
         precisions = [sum(relevant[: rank + 1]) / (rank + 1) for rank, hit in enumerate(relevant) if hit]
@@ -52,6 +64,7 @@ def retrieval_by_hand(vectors, labels, ks, queries=None):
         for k in ks:
             found[f"precision@{k}"].append(sum(relevant[:k]) / k)
             found[f"hit_rate@{k}"].append(float(any(relevant[:k])))
+            found[f"recall@{k}"].append(sum(relevant[:k]) / sum(relevant))
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
@@ -103,6 +116,37 @@ def test_all_equal_the_loops_on_random_vectors(blocks):
     assert gallery_metrics(*parts, (1, 5)) == pytest.approx(by_hand)
 
 
+def test_several_labels_each_equal_the_loop(blocks):
+    """Things that share one label at least are relevant to each other."""
+    rng = np.random.default_rng(1)
+    vectors, labels = rng.normal(size=(60, 5)), rng.random((60, 6)) < 0.2
+    vectors += labels @ rng.normal(size=(6, 5))
+    labels[[3, 50]] = False  # without any label: asks nothing, is never right
+    assert retrieval_metrics(vectors, labels, (1, 5)) == pytest.approx(retrieval_by_hand(vectors, labels, (1, 5)))
+    parts = (vectors[:40], labels[:40], vectors[40:], labels[40:])
+    by_hand = retrieval_by_hand(*parts[:2], (1, 5), parts[2:])
+    assert gallery_metrics(*parts, (1, 5)) == pytest.approx(by_hand)
+    asked = gallery_asked(labels[:40], labels[40:])
+    assert not asked[10] and asked.sum() == sum((labels[:40] & own).any() for own in labels[40:])
+    # One label each says the same as classes.
+    classes = rng.integers(0, 3, 60)
+    onehot = np.eye(3, dtype=bool)[classes]
+    assert retrieval_metrics(vectors, onehot, (5,)) == pytest.approx(retrieval_metrics(vectors, classes, (5,)))
+
+
+def test_gains_are_of_each_query(blocks):
+    rng = np.random.default_rng(2)
+    vectors, labels = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
+    labels[30] = 9  # asks nothing
+    gains = gallery_gains(vectors[:30], labels[:30], vectors[30:], labels[30:], (3,))
+    for place, row in enumerate(range(31, 50)):
+        alone = gallery_metrics(vectors[:30], labels[:30], vectors[row : row + 1], labels[row : row + 1], (3,))
+        assert {name: values[place] for name, values in gains.items()} == pytest.approx(alone)
+    hits = knn_hits(vectors[:30], labels[:30], vectors[30:], labels[30:], ks=(1, 4, 99))
+    for k, hit in hits.items():
+        assert hit.mean() == knn_by_hand(vectors[:30], labels[:30], vectors[30:], labels[30:], k, 0.1)
+
+
 def test_a_worked_example(blocks):
     """Five vectors on a quarter circle: for the first, the ranking is b a b a."""
     angles = np.radians([0, 10, 20, 30, 40])
@@ -115,10 +159,13 @@ def test_a_worked_example(blocks):
         "map": 0.25,
         "precision@1": 0.0,
         "hit_rate@1": 0.0,
+        "recall@1": 0.0,
         "precision@2": 0.0,
         "hit_rate@2": 0.0,
+        "recall@2": 0.0,
         "precision@4": 0.25,
         "hit_rate@4": 1.0,
+        "recall@4": 1.0,
     }
 
 
