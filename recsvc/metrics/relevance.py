@@ -1,8 +1,9 @@
 """Metrics of rankings with any number of relevant things each: precision@k, hit rate@k, recall@k, average precision.
 
-"Recall@k" has two meanings in the literature. Metric learning means whether any of the first k is relevant
-(Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", CVPR 2016): here ``hit_rate_at_k``. Retrieval means the share of the relevant ones that the first k hold: here ``recall_at_k``
-(Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008, section 8.4, as precision and mAP are).
+"Recall@k" has two meanings. In metric learning it is whether any of the first k is relevant (Song et al., "Deep Metric
+Learning via Lifted Structured Feature Embedding", CVPR 2016): here ``hit_rate_at_k``. In retrieval it is the share of
+the relevant ones that the first k hold: here ``recall_at_k`` (Manning, Raghavan and Schütze, "Introduction to
+Information Retrieval", 2008, chapter 8, as precision and mAP are).
 """
 
 from collections.abc import Sequence

@@ -84,7 +84,7 @@ def effective_rank(vectors: Vectors) -> float:
 
 
 def prototype_use(scores: Vectors, *, temperature: float = 0.1) -> PrototypeUse:
-    """How samples use prototypes, from the scores themselves and never from Sinkhorn's codes, which are balanced by force.
+    """How samples use prototypes, by the scores themselves and never by codes, which Sinkhorn balances.
 
     Args:
         scores: cosines of n samples and K prototypes, [n, K].
