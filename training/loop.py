@@ -11,27 +11,27 @@ targets of the whole batch: several processes do what one does.
 import math
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from recsvc.errors import RunError
+from recsvc.models.progress import Progress
 from training.checkpoints import load_checkpoint, save_checkpoint, save_tensors
 from training.distributed import current_world
 from training.metrics_log import MetricsLog
-from training.optimiser import clip_gradients, make_optimisers, optimiser_tensors, restore_optimisers
-from training.precision import Precision
+from training.optimiser import clip_gradients, optimiser_tensors, restore_optimisers
 from training.progress import Reporter, Work
 from training.sections import LoopConfig
 from training.signals import InterruptedTrainingError, StopRequest
+from training.task import Task
 
 # Training loss is logged as the mean over this many steps.
 _LOG_STEPS = 50
@@ -40,40 +40,6 @@ _SAVE_RATIO = 40
 
 BEST_WEIGHTS = "model.safetensors"
 """In a task's folder: the weights of the best validation so far, or of the last where the last epoch is kept."""
-
-
-class Task(Protocol):
-    """What the loop needs to know of a model and its data."""
-
-    @property
-    def name(self) -> str:
-        """The space that the model makes."""
-
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-
-    @property
-    def metric(self) -> str:
-        """The validation metric to maximise, one of the keys of :meth:`validate`."""
-
-    def precision(self, device: str) -> Precision:
-        """The arithmetic of a step on a kind of device, ``cpu`` or ``cuda``."""
-
-    def batch_count(self, epoch: int) -> int:
-        """Batches in an epoch."""
-
-    def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        """Batches of an epoch from number ``first`` on; a pure function of its arguments."""
-
-    def share(self, batch: Any, rank: int, size: int) -> Any:
-        """The rows of a batch that process ``rank`` of ``size`` takes; one that gets none takes any, at weight 0."""
-
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, float]:
-        """Loss summed over the batch's targets, and their number or weight; ``model`` is Fabric's wrapper."""
-
-    def validate(self) -> dict[str, float]:
-        """Metrics on the validation targets, with the model as it stands."""
 
 
 @dataclass
@@ -132,7 +98,7 @@ class Trainer:
             precision=task.precision("cuda" if cuda else "cpu").encoder,
         )
         self._fabric.launch()
-        made = make_optimisers(task.model, config)
+        made = task.optimisers(config)
         self._model, *wrapped = self._fabric.setup(task.model, *made.values())
         self._optimisers = dict(zip(made, wrapped, strict=True))
         self.state = State()
@@ -186,10 +152,12 @@ class Trainer:
         state, world = self.state, self._world
         # Other draws in every process, or dropout would hide the same units in each share.
         torch.manual_seed(step_seed(self.config.seed, state.step, world.rank))
-        rate = self._learning_rate((state.epoch + state.batch / batch_count) / self.config.epochs)
+        epoch = state.epoch + state.batch / batch_count
+        progress = Progress(state.step, self.config.epochs * batch_count, epoch)
+        rate = self.task.learning_rate(self.config, progress)
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("rate", 1.0)
         if world.size > 1:
             batch = self.task.share(batch, world.rank, world.size)
         loss, own_count = self.task.loss(self._model, batch)
@@ -202,9 +170,11 @@ class Trainer:
                 f"{self.task.name}: training diverged at step {state.step}; lower the learning rate and train into a "
                 "new folder"
             )
+        self.task.before_update(progress)
         for optimiser in self._optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        self.task.after_update(progress)
         state.loss_sum += loss_sum
         state.loss_count += count
         state.batch += 1
@@ -215,13 +185,6 @@ class Trainer:
                 self._metrics.write(state.step, state.epoch, values)
             state.loss_sum, state.loss_count = 0.0, 0
         return bool(stop)
-
-    def _learning_rate(self, progress: float) -> float:
-        """Linear warm-up in steps, then a cosine over the share of all epochs that is done."""
-        config = self.config
-        warm = min(1.0, (self.state.step + 1) / max(1, config.warmup_steps))
-        cosine = config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
-        return config.learning_rate * warm * cosine
 
     def _validate(self, work: Work) -> None:
         state, task = self.state, self.task

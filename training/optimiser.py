@@ -39,8 +39,8 @@ def sparse_tables(model: nn.Module) -> list[nn.Parameter]:
     return [p for table in tables for p in table.parameters() if p.requires_grad]
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
-    """Scale all gradients together so that their common norm is at most ``max_norm``; sparse ones count as dense.
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float | None) -> float:
+    """Scale all gradients together to a norm of at most ``max_norm``, if one is given; sparse ones count as dense.
 
     Returns:
         The norm before; nothing is scaled if it is not finite.
@@ -56,7 +56,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float
         else:
             values.append(parameter.grad)
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(value) for value in values]))
-    if norm.isfinite():
+    if max_norm is not None and norm.isfinite():
         torch._foreach_mul_(values, torch.clamp(max_norm / (norm + 1e-6), max=1.0))
     return float(norm)
 

@@ -19,7 +19,7 @@ class LoopConfig(Section):
     warmup_steps: int = Field(200, ge=0, description="Steps of linear warm-up before the cosine decay.")
     final_share: float = Field(0.01, ge=0, le=1, description="Learning rate at the end, as a share of the peak.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay; not on biases and norms.")
-    clip_norm: float = Field(5.0, gt=0, description="Largest norm of the whole gradient.")
+    clip_norm: float | None = Field(5.0, gt=0, description="Largest norm of the whole gradient; no limit when empty.")
     evaluate_every: int = Field(2, ge=1, description="Epochs between two validations.")
     patience: int = Field(5, ge=1, description="Validations without a better metric before training stops.")
     keep: Literal["best", "last"] = Field(

@@ -8,7 +8,7 @@ from recsvc.pictures import PictureInput
 from training.image.cache import PictureCache
 from training.image.config import ImageConfig
 from training.image.evaluate import encoders, evaluate_pictures, label_task
-from training.image.task import build_model
+from training.image.methods import build_method
 
 CONFIG = ImageConfig.model_validate({"model": {"width": 4}, "neighbours": 3})
 
@@ -23,7 +23,7 @@ def make_cache(count=60, labels=None, splits=None, side=16):
 
 
 def methods(cache):
-    return encoders(build_model(CONFIG, 16).eval(), CONFIG, cache.spec)
+    return encoders(build_method(CONFIG, 16).eval(), CONFIG, cache.spec)
 
 
 def test_by_label_with_a_split():

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from recsvc.models.image import backbones
-from recsvc.models.image.config import EncoderConfig
+from recsvc.models.image.config import EncoderConfig, SimCLRConfig
 from recsvc.models.image.simclr import SimCLR
 from recsvc.pictures import PictureInput, decode_picture, fit_square, preprocess
 from training.image.encode import encode_pixels
@@ -35,10 +35,10 @@ def encoded(count):
 
 def make_model(backbone):
     torch.manual_seed(1)
-    model = SimCLR(EncoderConfig(backbone=backbone, width=8), 32)
+    model = SimCLR(*backbones.build_backbone(EncoderConfig(backbone=backbone, width=8), 32), SimCLRConfig())
     with torch.no_grad():  # running statistics away from their initial values
         for _ in range(3):
-            model(torch.randn(8, 3, 32, 32) + 0.3)
+            model(torch.randn(2, 8, 3, 32, 32) + 0.3)
     return model.eval()
 
 
@@ -82,6 +82,6 @@ def test_exported_vectors_are_the_models(tmp_path, backbone, monkeypatch):
         np.testing.assert_allclose([score for _, score in answers], scores[0], atol=1e-5)
 
     torch.manual_seed(2)
-    other = SimCLR(EncoderConfig(backbone=backbone, width=8), 32).eval()
+    other = SimCLR(*backbones.build_backbone(EncoderConfig(backbone=backbone, width=8), 32), SimCLRConfig()).eval()
     with pytest.raises(RuntimeError, match="differs from the model by"):
         check_parity(other, session, pixels, SPEC)

@@ -15,6 +15,7 @@ from training.checkpoints import load_checkpoint, save_checkpoint
 from training.loop import InterruptedTrainingError, Trainer, step_seed
 from training.precision import FLOAT32
 from training.sections import LoopConfig
+from training.task import Task
 
 CONFIG = LoopConfig(
     epochs=6, warmup_steps=5, evaluate_every=2, patience=50, checkpoint_seconds=0, seed=4, learning_rate=0.01
@@ -25,7 +26,7 @@ class Killed(BaseException):
     """Stands for `kill -9`: nothing of the loop runs after it."""
 
 
-class ToyTask:
+class ToyTask(Task):
     """A regression with dropout, so that every step draws random numbers."""
 
     name = "toy"
@@ -184,13 +185,32 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path):
 
 def test_learning_rate_warms_up_and_decays(tmp_path):
     config = CONFIG.model_copy(update={"epochs": 40, "evaluate_every": 40, "warmup_steps": 20})
-    trainer = Trainer(ToyTask(), config, tmp_path)
-    assert trainer._learning_rate(0.0) == pytest.approx(0.01 / 20)  # the first of 20 warm-up steps
-    trainer.run()
-    assert trainer._learning_rate(0.5) == pytest.approx(0.01 * (0.01 + 0.99 / 2))
-    assert trainer._learning_rate(1.0) == pytest.approx(0.01 * config.final_share)
+    Trainer(ToyTask(), config, tmp_path).run()
     rates = [line["learning_rate"] for line in curves(tmp_path) if "learning_rate" in line]
     assert rates == sorted(rates, reverse=True) and rates[0] < 0.01
+
+
+def test_hooks_stand_around_the_step_and_groups_have_rates_of_their_own(tmp_path):
+    seen = []
+
+    class HookedTask(ToyTask):
+        def optimisers(self, config):
+            first, last = self.model[0].parameters(), self.model[2].parameters()
+            groups = [{"params": first}, {"params": last, "rate": 0.0}]
+            return {"optimizer": torch.optim.SGD(groups, lr=1.0)}
+
+        def before_update(self, progress):
+            seen.append(("before", progress.step, self.model[0].weight.grad is not None))
+            self.before = self.model[0].weight.clone()
+
+        def after_update(self, progress):
+            seen.append(("after", progress.step, not torch.equal(self.before, self.model[0].weight)))
+
+    task = HookedTask()
+    last = task.model[2].weight.clone()
+    Trainer(task, CONFIG, tmp_path).run()
+    assert seen[:4] == [("before", 0, True), ("after", 0, True), ("before", 1, True), ("after", 1, True)]
+    assert torch.equal(task.model[2].weight, last)
 
 
 def test_step_seeds_differ_and_fit_32_bits():

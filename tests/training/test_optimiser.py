@@ -15,6 +15,7 @@ from training.optimiser import (
 )
 from training.precision import FLOAT32
 from training.sections import LoopConfig
+from training.task import Task
 
 ROWS = 20
 
@@ -106,7 +107,7 @@ def test_what_optimisers_remember_comes_back():
     assert isinstance(fresh["sparse_optimizer"].state_dict()["state"][0]["step"], int)
 
 
-class SparseTask:
+class SparseTask(Task):
     """Neighbours on a ring by an item table with sparse gradients."""
 
     name = "ring"

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from recsvc.metrics.ranking import target_ranks
 from recsvc.metrics.retrieval import gallery_metrics, knn_accuracy
-from recsvc.models.image.simclr import SimCLR
+from recsvc.models.image.method import Method
 from recsvc.pictures import PictureInput
 from training.image.cache import TEST, TRAIN, PictureCache
 from training.image.config import ImageConfig
 from training.image.encode import encode_pixels
-from training.image.task import build_model, random_views
+from training.image.methods import build_method
+from training.image.task import random_views
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -36,13 +37,13 @@ _PIXEL_SIDE = 8
 _BLOCK = 1 << 22  # similarities at a time
 
 
-def encoders(model: SimCLR, config: ImageConfig, spec: PictureInput) -> dict[str, Encoder]:
+def encoders(model: Method, config: ImageConfig, spec: PictureInput) -> dict[str, Encoder]:
     """The trained model and its baselines by name.
 
     ``untrained``: the same network with the random weights that training started from, in evaluation mode as it stands.
     ``pixels``: the picture averaged down to 8 x 8 pixels, less the mean colour.
     """
-    untrained = build_model(config, spec.size).eval()
+    untrained = build_method(config, spec.size).eval()
     return {
         "model": lambda pixels: encode_pixels(model, pixels, spec),
         "untrained": lambda pixels: encode_pixels(untrained, pixels, spec),

@@ -1,4 +1,4 @@
-"""The `image` space in the pipeline: fit, evaluate and export SimCLR."""
+"""The `image` space in the pipeline: fit, evaluate and export a self-supervised encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,14 @@ from safetensors.torch import load_file
 
 from recsvc.data import Dataset
 from recsvc.errors import ConfigError
-from recsvc.models.image.simclr import SimCLR
+from recsvc.models.image.method import Method
 from recsvc.releases import SpaceEntry
 from training.config import Config
 from training.image.cache import PictureCache, check_splits, choose_size
 from training.image.evaluate import encoders, evaluate_pictures
 from training.image.export import export_pictures
-from training.image.task import SimCLRTask, build_model
+from training.image.methods import build_method
+from training.image.task import ImageTask
 from training.loop import BEST_WEIGHTS, Trainer
 from training.progress import Reporter
 from training.run import Run
@@ -41,7 +42,7 @@ class ImageSpace:
         check_splits(dataset.images)
         try:
             with torch.device("meta"):  # shapes alone
-                SimCLR(config.image.model, config.image.size or choose_size(dataset.images))
+                build_method(config.image, config.image.size or choose_size(dataset.images))
         except ValueError as error:
             raise ConfigError(f"image.model.patch: {error}; give another patch or another image.size") from None
 
@@ -55,9 +56,9 @@ class ImageSpace:
         PictureCache.write(folder, dataset.images, config.image.size, reporter)
 
     def train(self, run: Run, *, resume: bool, reporter: Reporter) -> str:
-        """Fit SimCLR; the weights of the last epoch end in ``model.safetensors``."""
+        """Fit the method; the weights of the last epoch end in ``model.safetensors``."""
         config = run.config
-        task = SimCLRTask(self._cache(run), config.image)
+        task = ImageTask(self._cache(run), config.image)
         trainer = Trainer(
             task,
             config.image.loop,
@@ -117,9 +118,9 @@ class ImageSpace:
         """Nothing: the service warms its encoder with a picture of its own."""
         return {}
 
-    def load_model(self, run: Run, cache: PictureCache) -> SimCLR:
+    def load_model(self, run: Run, cache: PictureCache) -> Method:
         """The trained model in evaluation mode."""
-        model = build_model(run.config.image, cache.spec.size)
+        model = build_method(run.config.image, cache.spec.size)
         model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS))
         return model.eval()
 

@@ -1,4 +1,4 @@
-"""SimCLR as a task of the shared loop."""
+"""A self-supervised method as a task of the shared loop."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,14 +7,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from recsvc.models.image.nt_xent import nt_xent
-from recsvc.models.image.simclr import SimCLR
+from recsvc.models.image.method import Method
 from recsvc.models.image.views import apply_views, draw_views
+from recsvc.models.progress import Progress
 from recsvc.pictures import PictureInput
 from training.image.cache import TRAIN, VALIDATION, PictureCache
 from training.image.config import ImageConfig
+from training.image.methods import build_method
+from training.image.optimiser import image_learning_rate, make_image_optimiser
 from training.precision import FLOAT32, Precision, choose_precision
+from training.sections import LoopConfig
+from training.task import Task
 
 Int64 = NDArray[np.int64]
 
@@ -29,20 +34,14 @@ class ImageBatch(NamedTuple):
     seed: int
 
 
-def build_model(config: ImageConfig, size: int) -> SimCLR:
-    """A freshly initialised model; the weights depend on the seed and the shapes alone."""
-    torch.manual_seed(config.loop.seed)
-    return SimCLR(config.model, size)
-
-
-class SimCLRTask:
+class ImageTask(Task):
     """What the loop trains for the `image` space; labels are never read."""
 
     name = "image"
     metric = "view_match"
 
     def __init__(self, cache: PictureCache, config: ImageConfig) -> None:
-        self.model: SimCLR = build_model(config, cache.spec.size)
+        self.model: Method = build_method(config, cache.spec.size)
         self._cache = cache
         self._config = config
         self._rows = cache.rows_of(TRAIN)
@@ -52,6 +51,22 @@ class SimCLRTask:
         """The arithmetic of a step; what bfloat16 is worth for pictures is not measured, so `auto` is float32."""
         setting = self._config.loop.precision
         return FLOAT32 if setting == "auto" else choose_precision(setting, device, 0)
+
+    def optimisers(self, config: LoopConfig) -> dict[str, Optimizer]:
+        """The one that the configuration names."""
+        return {"optimizer": make_image_optimiser(self.model, self._config.loop)}
+
+    def learning_rate(self, config: LoopConfig, progress: Progress) -> float:
+        """Scaled by the batch, along the schedule of the image methods."""
+        return image_learning_rate(self._config, progress)
+
+    def before_update(self, progress: Progress) -> None:
+        """What the method does before the optimiser."""
+        self.model.before_update(progress)
+
+    def after_update(self, progress: Progress) -> None:
+        """What the method does after the optimiser, such as moving averages."""
+        self.model.after_update(progress)
 
     def batch_count(self, epoch: int) -> int:
         """Batches in an epoch."""
@@ -64,17 +79,11 @@ class SimCLRTask:
         for number, rows in enumerate(np.array_split(order, self._batches)[first:], start=first):
             yield ImageBatch(rows, _seed(seed, epoch, number))
 
-    def share(self, batch: ImageBatch, rank: int, size: int) -> ImageBatch:
-        """The whole batch: pictures are compared with each other, and the pipeline gives them one process."""
-        assert size == 1
-        return batch
-
     def loss(self, model: nn.Module, batch: ImageBatch) -> tuple[Tensor, float]:
-        """NT-Xent summed over the 2N views of a batch, and 2N."""
+        """The method's loss summed over the pictures of a batch, and their number."""
+        count = len(batch.rows)
         views = self._views(np.concatenate([batch.rows, batch.rows]), batch.seed)
-        first, second = model(views).chunk(2)
-        count = len(views)
-        return nt_xent(first, second, self._config.temperature) * count, count
+        return model(views.chunk(2)) * count, count
 
     def validate(self) -> dict[str, float]:
         """How well fixed views of pictures find each other, by what is served and without a label.

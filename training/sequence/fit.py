@@ -19,6 +19,7 @@ from training.sequence.data import SequenceData
 from training.sequence.evaluate import evaluate_ranks, model_scorer
 from training.sequence.losses import LossOfTargets
 from training.sequence.shares import share_of
+from training.task import Task
 
 
 def build_model(num_items: int, config: SequenceConfig, attributes: ItemAttributes | None = None) -> SequenceModel:
@@ -56,7 +57,7 @@ class Step(NamedTuple):
     """Negatives [K] of a sampled loss."""
 
 
-class SequenceTask:
+class SequenceTask(Task):
     """What the loop trains for the `behaviour` space."""
 
     name = "behaviour"

@@ -45,4 +45,97 @@ class EncoderConfig(BaseModel):
         None,
         description="File of weights to start from: torchvision's, timm's or a public self-supervised checkpoint.",
     )
+
+
+class PairConfig(BaseModel):
+    """The pairwise margin loss of Hadsell, Chopra and LeCun (2006)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: float = Field(1.0, gt=0, le=2, description="Distance from which two pictures push each other no more.")
+    layers: int = Field(2, ge=1, le=3, description="Layers of the head.")
+    projection: int = Field(128, ge=2, le=4096, description="Dimensions of the head's output, where the loss is.")
+
+
+class SimCLRConfig(BaseModel):
+    """SimCLR v1 (two layers in the head) and v2 (three)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(0.1, gt=0, description="Temperature of the NT-Xent loss.")
+    layers: int = Field(2, ge=1, le=4, description="Layers of the projector: 2 in v1, 3 in v2.")
+    hidden: int | None = Field(
+        None, ge=2, description="Width of the projector's hidden layers; that of the features when empty."
+    )
     projection: int = Field(128, ge=2, le=4096, description="Dimensions of the projector's output, where the loss is.")
+
+
+class MoCoConfig(BaseModel):
+    """MoCo v1 (linear head) and v2 (head with a hidden layer)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queue: int = Field(4096, ge=1, description="Keys K that wait as negatives.")
+    momentum: float = Field(0.99, ge=0, le=1, description="Momentum m of the key encoder.")
+    temperature: float = Field(0.2, gt=0, description="Temperature of the loss.")
+    head: Literal["linear", "mlp"] = Field("mlp", description="Head of v1 or of v2.")
+    projection: int = Field(128, ge=2, le=4096, description="Dimensions of queries and keys.")
+    symmetric: bool = Field(False, description="Whether each view is query and key in turn.")
+    norm_groups: int = Field(
+        8,
+        ge=1,
+        description="Parts of a batch that are normalised apart, keys in another order than queries, in place of "
+        "shuffled BatchNorm over processes.",
+    )
+
+
+class BYOLConfig(BaseModel):
+    """BYOL, and what its paper takes away from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        description="Momentum of the target at the start; 1 is the fixed random target, 0 the online network itself.",
+    )
+    anneal: bool = Field(True, description="Whether the momentum rises to 1 along a cosine.")
+    hidden: int = Field(4096, ge=2, description="Width of the hidden layers of projector and predictor.")
+    projection: int = Field(256, ge=2, le=4096, description="Dimensions of the projector's output.")
+    predictor: bool = Field(True, description="Whether the online network predicts the target's projection.")
+    negatives: float = Field(0.0, ge=0, description="Weight of negatives in the loss, 0 in BYOL, 1 in SimCLR.")
+    temperature: float = Field(0.1, gt=0, description="Temperature of the negatives' term, where they have a weight.")
+
+
+class SwAVConfig(BaseModel):
+    """SwAV: codes by prototypes, swapped between views."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prototypes: int = Field(300, ge=2, description="Number K of prototypes, about ten for each expected kind.")
+    temperature: float = Field(0.1, gt=0, description="Temperature of the predicted code.")
+    epsilon: float = Field(0.05, gt=0, description="Weight of the entropy in the assignment; larger is more even.")
+    iterations: int = Field(3, ge=1, description="Iterations of Sinkhorn and Knopp.")
+    hidden: int = Field(2048, ge=2, description="Width of the projector's hidden layer.")
+    projection: int = Field(128, ge=2, le=4096, description="Dimensions of the projector's output.")
+    queue: int = Field(0, ge=0, description="Earlier projections that take part in the assignment of each full view.")
+    queue_from_epoch: float = Field(15, ge=0, description="Epochs before the queue begins to fill.")
+    freeze_epochs: float = Field(1, ge=0, description="Epochs at the start in which the prototypes stay as they are.")
+
+
+class IMixConfig(BaseModel):
+    """i-Mix on one of three losses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Literal["n-pair", "moco", "byol"] = Field(
+        "n-pair", description="Loss whose instances are mixed; moco and byol take the settings of their sections."
+    )
+    alpha: float = Field(1.0, ge=0, description="The shares are drawn from Beta(alpha, alpha); 0 mixes nothing.")
+    kind: Literal["mixup", "cutmix"] = Field("mixup", description="Whether pictures are blended or cut together.")
+    input_mix: int = Field(
+        0, ge=0, le=2, description="Other pictures that are blended into each view first without a share in its label."
+    )
+    temperature: float = Field(0.2, gt=0, description="Temperature of the N-pair loss.")
+    projection: int = Field(128, ge=2, le=4096, description="Dimensions of the N-pair head's output.")

@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recsvc.models.image.parallel import gather, own_rows
+
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """The loss L of N pairs of projections, in float32 or wider.
 
-    With all projections equal it is ln(2N - 1), which is also what a collapsed encoder shows.
+    With all projections equal it is ln(2N - 1), which is also what a collapsed encoder shows. Of several processes each
+    gets the mean over its own 2N views, with the views of all as negatives.
 
     Args:
         first: [N, D], the projections z of one view of each picture.
@@ -21,9 +24,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         temperature: t.
     """
     N = len(first)
-    z = torch.cat([first, second])
-    z = F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
-    logits = z @ z.T / temperature
-    logits = logits.masked_fill(torch.eye(2 * N, dtype=torch.bool, device=z.device), -torch.inf)
-    partner = torch.arange(2 * N, device=z.device).roll(N)
-    return F.cross_entropy(logits, partner)
+    with torch.autocast(first.device.type, enabled=False):
+        first, second = (F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1) for z in (first, second))
+        everyone = torch.cat([gather(first), gather(second)])
+        logits = torch.cat([first, second]) @ everyone.T / temperature
+        rows = torch.arange(N, device=first.device) + own_rows(N)
+        own, other = torch.cat([rows, rows + len(everyone) // 2]), torch.cat([rows + len(everyone) // 2, rows])
+        logits = logits.scatter(1, own.unsqueeze(1), -torch.inf)
+        return F.cross_entropy(logits, other)

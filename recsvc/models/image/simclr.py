@@ -1,41 +1,34 @@
-"""SimCLR: one encoder, one projector, two views of every picture in one forward.
+"""SimCLR v1 and v2: two views of every picture in one forward, each to be told from all other views of the batch.
 
-Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
+Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020; v2: "Big
+Self-Supervised Models are Strong Semi-Supervised Learners", NeurIPS 2020, whose pre-training differs by a third layer
+in the head.
 """
 
+from collections.abc import Sequence
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsvc.models.image.backbones import build_backbone
-from recsvc.models.image.config import EncoderConfig
-from recsvc.models.image.projector import Projector
+from recsvc.models.image.config import SimCLRConfig
+from recsvc.models.image.heads import Head
+from recsvc.models.image.layout import channels_last
+from recsvc.models.image.method import Method
+from recsvc.models.image.nt_xent import nt_xent
 
 
-class SimCLR(nn.Module):
-    """The encoder f that is kept and the projector g that is only trained through."""
+class SimCLR(Method):
+    """The encoder f and the projector g."""
 
-    def __init__(self, config: EncoderConfig, size: int) -> None:
-        """Fresh weights; ``size`` is the side of the pictures.
+    def __init__(self, backbone: nn.Module, dim: int, config: SimCLRConfig) -> None:
+        super().__init__(backbone, dim)
+        self.temperature = config.temperature
+        hidden = [config.hidden or dim] * (config.layers - 1)
+        self.projector = Head(dim, hidden, config.projection, last_norm="scale")
 
-        Raises:
-            ValueError: a ViT's patch does not divide the size.
-        """
-        super().__init__()
-        self.size = size
-        self.backbone, self.dim = build_backbone(config, size)
-        self.projector = Projector(self.dim, config.projection)
-
-    def forward(self, views: Tensor) -> Tensor:
-        """Projections z [B, D] of normalised views [B, 3, S, S]; both views of a batch belong into one call."""
-        projected: Tensor = self.projector(self.backbone(channels_last(views)))
-        return projected
-
-    def features(self, pictures: Tensor) -> Tensor:
-        """Vectors of length 1 [B, d] of normalised pictures [B, 3, S, S]: what is served."""
-        return F.normalize(self.backbone(channels_last(pictures)), dim=1)
-
-
-def channels_last(pictures: Tensor) -> Tensor:
-    """The same pictures with channels innermost in memory: convolutions on a CPU are a fifth faster so."""
-    return pictures.contiguous(memory_format=torch.channels_last)
+    def forward(self, views: Sequence[Tensor]) -> Tensor:
+        """NT-Xent of both views of a batch, a scalar."""
+        first, second = views
+        projected = self.projector(self.backbone(channels_last(torch.cat([first, second]))))
+        z, other = projected.chunk(2)
+        return nt_xent(z, other, self.temperature)

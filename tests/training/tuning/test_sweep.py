@@ -150,7 +150,7 @@ def test_figures_that_a_sweep_shows():
 
 
 def test_views_are_judged_by_the_evaluation(vary, tmp_path, trio_dataset, trio_settings):
-    found = vary("image.temperature=0.1,0.2", dataset=trio_dataset, settings=trio_settings, out="temperature")
+    found = vary("image.simclr.temperature=0.1,0.2", dataset=trio_dataset, settings=trio_settings, out="temperature")
     assert found.judged_by == "validation" and set(found.points[0].figures) == {"view_match"}
     found = vary("image.views.crop_area=0.2,0.8", dataset=trio_dataset, settings=trio_settings)
     assert found.judged_by == "evaluation" and "view_match" not in found.points[0].figures
