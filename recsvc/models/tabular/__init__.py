@@ -1,0 +1,1 @@
+"""Encoders and random views of rows of features, for the methods of `recsvc.models.image`."""
