@@ -57,6 +57,14 @@ class ViewParameters:
         """The same on another device."""
         return ViewParameters(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
+    def __getitem__(self, rows: slice) -> "ViewParameters":
+        """Those of some of the views."""
+        return ViewParameters(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def part(self, rows: slice) -> "ViewParameters":
+        """Those of some of the views."""
+        return ViewParameters(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
 
 def draw_views(
     count: int, side: int, config: ViewConfig, generator: torch.Generator, *, size: int | None = None
@@ -136,11 +144,12 @@ def make_views(
     size: int | None = None,
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
+    rows: slice = slice(None),
 ) -> list[Tensor]:
     """All views of each picture: two of ``size`` pixels, then the small ones; see :func:`apply_views`.
 
     Small views are cut straight out of the stored pictures. The draws are made on the CPU, so that a seed draws the
-    same views on every device.
+    same views on every device, and for all pictures: ``rows`` says of which of them the views are made.
 
     Returns:
         float32 [B, 3, S, S] for each view.
@@ -152,8 +161,8 @@ def make_views(
         plan += [(view_set.small, small)] * view_set.small_count
     made = []
     for config, side in plan:
-        drawn = draw_views(len(pictures), pictures.shape[1], config, generator, size=side).to(pictures.device)
-        made.append(apply_views(pictures, drawn, size=side, mean=mean, std=std))
+        drawn = draw_views(len(pictures), pictures.shape[1], config, generator, size=side)
+        made.append(apply_views(pictures[rows], drawn.part(rows).to(pictures.device), size=side, mean=mean, std=std))
     return made
 
 
