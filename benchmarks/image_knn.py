@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 
 from training import pipeline
 from training.config import Config, load_config
+from training.image.baselines import encoders
 from training.image.cache import PictureCache
-from training.image.evaluate import encoders, evaluate_pictures
+from training.image.evaluate import evaluate_pictures
 from training.image.space import ImageSpace
 from training.progress import Reporter
 from training.run import Run
@@ -83,9 +84,10 @@ def judge(run: Run, config: Config) -> list[float]:
     space = ImageSpace()
     cache = PictureCache.load(run.data("image"))
     methods = encoders(space.load_model(run, cache), config.image, cache.spec)
+    settings = config.image.evaluation.model_copy(update={"neighbours": _NEIGHBOURS, "probe": False})
+    found = evaluate_pictures(methods, cache, config.image, settings).figures
     values, gains = [], []
     for k in _NEIGHBOURS:
-        _, found = evaluate_pictures(methods, cache, config.image.model_copy(update={"neighbours": k}))
         accuracy = [100 * found[method][f"knn@{k}"] for method in _METHODS]
         values += accuracy
         gains.append(accuracy[0] - accuracy[1])

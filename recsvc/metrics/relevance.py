@@ -18,24 +18,25 @@ Relevant = NDArray[np.bool_]
 
 def precision_at_k(relevant: Relevant, k: int) -> Float64:
     """Relevant ones among the first k, over k, [B]; also over k where the ranking is shorter."""
-    return relevant[:, :k].sum(axis=1) / k
+    return _hits(relevant[:, :k]) / k
 
 
 def hit_rate_at_k(relevant: Relevant, k: int) -> Float64:
     """Whether any of the first k is relevant, 0 or 1, [B]."""
-    return relevant[:, :k].any(axis=1).astype(np.float64)
+    return np.minimum(_hits(relevant[:, :k]), 1.0)
 
 
 def recall_at_k(relevant: Relevant, k: int) -> Float64:
     """Relevant ones among the first k, over all relevant ones of the ranking, [B]; 0 where there are none."""
-    return relevant[:, :k].sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
+    return _hits(relevant[:, :k]) / np.maximum(_hits(relevant), 1.0)
 
 
 def average_precision(relevant: Relevant) -> Float64:
     """Mean over the relevant ones of the precision at their rank, in the whole ranking, [B]; 0 where there are none."""
     found = np.cumsum(relevant, axis=1, dtype=np.int32)
     precision = found / np.arange(1, relevant.shape[1] + 1)
-    return np.einsum("bn,bn->b", precision, relevant) / np.maximum(found[:, -1], 1)
+    total: Float64 = np.einsum("bn,bn->b", precision, relevant)
+    return total / np.maximum(_hits(relevant), 1.0)
 
 
 def ranking_gains(relevant: Relevant, ks: Sequence[int]) -> dict[str, Float64]:
@@ -46,3 +47,8 @@ def ranking_gains(relevant: Relevant, ks: Sequence[int]) -> dict[str, Float64]:
         gains[f"hit_rate@{k}"] = hit_rate_at_k(relevant, k)
         gains[f"recall@{k}"] = recall_at_k(relevant, k)
     return gains
+
+
+def _hits(relevant: Relevant) -> Float64:
+    hits: Float64 = np.count_nonzero(relevant, axis=1).astype(np.float64)
+    return hits

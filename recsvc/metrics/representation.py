@@ -79,7 +79,7 @@ def effective_rank(vectors: Vectors) -> float:
     Raises:
         ValueError: fewer than two vectors, or one is not finite.
     """
-    values = np.linalg.svd(_unit(vectors), compute_uv=False)
+    values = np.asarray(np.linalg.svd(_unit(vectors), compute_uv=False), np.float64)
     return float(np.exp(_entropy(values / max(float(values.sum()), np.finfo(float).tiny))))
 
 

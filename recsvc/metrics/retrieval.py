@@ -107,7 +107,7 @@ def retrieval_metrics(vectors: Vectors, labels: Labels, ks: Sequence[int]) -> di
         _, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
         asks = counts[labels] > 1
     else:
-        asks = labels[:, labels.sum(axis=0) > 1].any(axis=1)
+        asks = np.any(labels[:, labels.sum(axis=0) > 1], axis=1)
     queries = np.flatnonzero(asks)
     if not len(queries):
         raise ValueError("no two vectors share a label: there is nothing to find")
@@ -125,7 +125,7 @@ def gallery_asked(gallery_labels: Labels, query_labels: Labels) -> NDArray[np.bo
     """Which queries share a label with anything in the gallery, bool [q]; the others ask nothing."""
     if query_labels.ndim == 1:
         return np.isin(query_labels, gallery_labels)
-    asked: NDArray[np.bool_] = query_labels[:, gallery_labels.any(axis=0)].any(axis=1)
+    asked: NDArray[np.bool_] = np.asarray(query_labels[:, np.any(gallery_labels, axis=0)].sum(axis=1) > 0)
     return asked
 
 

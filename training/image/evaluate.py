@@ -1,118 +1,189 @@
-"""How good the vectors of pictures are: kNN and retrieval by label, or, without labels, views finding their pictures.
+"""How good the vectors of pictures are: kNN, linear probe and retrieval by label, or, without labels, by views.
 
-Every method is a function from pixels to vectors, so that the model, the same network untrained and plain pixels
-are judged by the same code.
+Every method is a function from pixels to vectors, so that the model, the same network untrained and other baselines
+are judged by the same code on the same pictures. Intervals are bootstraps over queries, of the model's figures and of
+its lead over a baseline on the same queries.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from recsvc.data import Dataset
+from recsvc.errors import DatasetError
+from recsvc.metrics.bootstrap import bootstrap_mean
 from recsvc.metrics.ranking import target_ranks
-from recsvc.metrics.retrieval import gallery_metrics, knn_accuracy
+from recsvc.metrics.retrieval import gallery_asked, gallery_gains, knn_hits
 from recsvc.models.image.method import Method
 from recsvc.pictures import PictureInput
-from training.image.cache import TEST, TRAIN, PictureCache
+from training.image.baselines import Encoder, encoders
+from training.image.cache import PictureCache
 from training.image.config import ImageConfig
-from training.image.encode import encode_pixels
-from training.image.methods import build_method
-from training.image.task import random_views
+from training.image.evaluation_config import ImageEvaluation
+from training.image.labels import LabelTask, Values, label_task, label_values
+from training.image.picture_task import random_views
+from training.image.probe import CLASSIFIER, balanced_rows, linear_probe
+from training.progress import Reporter
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
-Encoder = Callable[[Pixels], Float32]
-"""Pixels uint8 [N, S, S, 3] -> vectors float32 [N, d] to be compared by cosine."""
+Gains = dict[str, Float64]
+"""What each query adds to each metric; every method's are of the same queries."""
 
-# Without a split, this share of the labelled pictures asks the others; and at most so many views are tried.
-_QUERY_SHARE, _QUERY_SEED = 0.2, 0
 _MOST_VIEWS = 2000
-_RETRIEVED = 10
-_TEMPERATURE = 0.1
-_PIXEL_SIDE = 8
 _BLOCK = 1 << 22  # similarities at a time
+_LEVEL = 0.95
+_COMPARED = ("untrained", "histogram")
 
 
-def encoders(model: Method, config: ImageConfig, spec: PictureInput) -> dict[str, Encoder]:
-    """The trained model and its baselines by name.
+class Judged(NamedTuple):
+    """The protocol in words and numbers, the metrics of every method, and intervals of those of ``model``."""
 
-    ``untrained``: the same network with the random weights that training started from, in evaluation mode as it stands.
-    ``pixels``: the picture averaged down to 8 x 8 pixels, less the mean colour.
-    """
-    untrained = build_method(config, spec.size).eval()
-    return {
-        "model": lambda pixels: encode_pixels(model, pixels, spec),
-        "untrained": lambda pixels: encode_pixels(untrained, pixels, spec),
-        "pixels": lambda pixels: _small_pixels(pixels, spec),
-    }
+    protocol: dict[str, Any]
+    figures: dict[str, dict[str, float]]
+    intervals: dict[str, Any]
 
 
 def evaluate_pictures(
-    methods: Mapping[str, Encoder], cache: PictureCache, config: ImageConfig
-) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """The protocol in words and numbers, and the metrics of every method."""
-    found = label_task(cache)
-    if found is not None:
-        gallery, queries, origin = found
-        assert cache.labels is not None
-        _, labels = np.unique([label or "" for label in cache.labels], return_inverse=True)
-        protocol = {
-            "knn": f"the label for which the {config.neighbours} nearest vote, each with exp(cosine / {_TEMPERATURE})",
-            "precision, map": "the whole gallery ranked by cosine; pictures of the same label are right",
-            "queries": f"{len(queries)} pictures, {origin}",
-            "gallery": f"{len(gallery)} pictures, {'the rest' if cache.splits is None else 'those of the split train'}",
-            "labels": len(np.unique(labels[gallery])),
-        }
-        return protocol, {
-            name: _by_label(
-                encode(cache.pixels[gallery]),
-                labels[gallery],
-                encode(cache.pixels[queries]),
-                labels[queries],
-                config.neighbours,
-            )
-            for name, encode in methods.items()
-        }
-    queries = np.sort(np.random.default_rng(_QUERY_SEED).permutation(len(cache))[:_MOST_VIEWS])
-    views = _stored_views(cache, queries, config)
+    methods: Mapping[str, Encoder],
+    cache: PictureCache,
+    config: ImageConfig,
+    settings: ImageEvaluation,
+    values: Values | None = None,
+) -> Judged:
+    """Judge methods on the pictures of a cache.
+
+    Args:
+        methods: by name; intervals are given if ``model`` is among them.
+        cache: the pictures.
+        config: of the views that pictures without labels are judged by.
+        settings: what is measured.
+        values: labels of the pictures in place of the cache's own, such as ``attribute_values``.
+    """
+    task = label_task(cache, label_values(cache) if values is None else values, settings)
+    if task is None:
+        protocol, gains = _judge_by_view(methods, cache, config, settings)
+    else:
+        protocol, gains = _judge_by_label(methods, cache, task, settings)
+    figures = {name: {metric: float(each.mean()) for metric, each in own.items()} for name, own in gains.items()}
+    return Judged(protocol, figures, _intervals(gains, settings))
+
+
+def transfer(
+    model: Method,
+    config: ImageConfig,
+    spec: PictureInput,
+    dataset: Dataset,
+    settings: ImageEvaluation,
+    *,
+    reporter: Reporter | None = None,
+) -> Judged:
+    """Judge a trained encoder, frozen, on the labelled pictures of another data set, with the same baselines.
+
+    Args:
+        model: in evaluation mode.
+        config: of its training.
+        spec: what it reads.
+        dataset: the other data set; its split `train` is the gallery and trains the probe.
+        settings: what is measured.
+        reporter: where the decoding is shown.
+
+    Raises:
+        DatasetError: it has no pictures, no labels, or damaged pictures.
+    """
+    if dataset.images is None or dataset.images.labels is None:
+        raise DatasetError(f"{dataset.path}: transfer needs pictures with labels; bring images.parquet with `label`")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pictures"
+        PictureCache.write(path, dataset.images, spec.size, reporter or Reporter(quiet=True))
+        cache = PictureCache.load(path)
+        assert cache.spec == spec, "one normalisation for all data sets"
+        judged = evaluate_pictures(encoders(model, config, spec), cache, config, settings)
+    return Judged({"transfer": f"frozen, to {dataset.path.name}", **judged.protocol}, *judged[1:])
+
+
+def _judge_by_label(
+    methods: Mapping[str, Encoder], cache: PictureCache, task: LabelTask, settings: ImageEvaluation
+) -> tuple[dict[str, Any], dict[str, Gains]]:
+    alike = "pictures with the same label are right"
+    if not task.single:
+        alike = "pictures with any label in common are right"
+    if settings.attribute:
+        alike = f"{alike.replace('label', f'value of {settings.attribute}')}"
+    protocol: dict[str, Any] = {"precision, hit rate, recall, map": f"the whole gallery ranked by cosine; {alike}"}
+    if task.single:
+        protocol["knn"] = f"the label for which the k nearest vote, each with exp(cosine / {settings.temperature:g})"
+    if task.single and settings.probe:
+        protocol["linear"] = CLASSIFIER
+    known = int(gallery_asked(task.labels[task.gallery], task.labels[task.queries]).sum())
+    rest = "the rest" if cache.splits is None else "those of the split train"
+    protocol |= {
+        "queries": f"{len(task.queries)} pictures, {task.origin}",
+        "gallery": f"{len(task.gallery)} pictures, {rest}",
+        "labels": len(task.names),
+    }
+    if known < len(task.queries):
+        protocol["queries without their like in the gallery"] = len(task.queries) - known
+    gains = {}
+    for name, encode in methods.items():
+        gallery, queries = encode(cache.pixels[task.gallery]), encode(cache.pixels[task.queries])
+        gains[name] = _label_gains(gallery, queries, task, settings)
+    return protocol, gains
+
+
+def _label_gains(gallery: Float32, queries: Float32, task: LabelTask, settings: ImageEvaluation) -> Gains:
+    known, asked = task.labels[task.gallery], task.labels[task.queries]
+    gains: Gains = {}
+    if task.single:
+        ks = [k for k in settings.neighbours if k <= len(gallery)] or [min(settings.neighbours)]
+        hits = knn_hits(gallery, known, queries, asked, ks=ks, temperature=settings.temperature)
+        gains |= {f"knn@{k}": hit.astype(np.float64) for k, hit in hits.items()}
+        if settings.probe:
+            gains |= _probe_gains(gallery, known, queries, asked, settings)
+    return gains | gallery_gains(gallery, known, queries, asked, settings.cutoffs)
+
+
+def _probe_gains(
+    gallery: Float32, known: Int64, queries: Float32, asked: Int64, settings: ImageEvaluation
+) -> dict[str, Float64]:
+    """Hits of the linear probe with all labels and with lists of a few, the same lists for every method."""
+    if len(np.unique(known)) < 2:
+        return {}
+    parts: dict[str, Int64 | None] = {"linear": np.arange(len(gallery))}
+    for share in settings.label_shares:
+        parts[f"linear@{100 * share:g}%"] = balanced_rows(known, share, seed=settings.seed)
+    gains = {}
+    for name, rows in parts.items():
+        if rows is not None:
+            predicted = linear_probe(gallery[rows], known[rows], queries, seed=settings.seed).predicted
+            gains[name] = (predicted == asked).astype(np.float64)
+    return gains
+
+
+def _judge_by_view(
+    methods: Mapping[str, Encoder], cache: PictureCache, config: ImageConfig, settings: ImageEvaluation
+) -> tuple[dict[str, Any], dict[str, Gains]]:
+    queries = np.sort(np.random.default_rng(settings.seed).permutation(len(cache))[:_MOST_VIEWS])
+    views = _stored_views(cache, queries, config, settings.seed)
     protocol = {
         "task": "a random view of a picture, drawn as in training, finds its picture",
         "queries": f"{len(queries)} pictures" + ("" if len(queries) == len(cache) else ", drawn at random"),
         "gallery": f"all {len(cache)} pictures",
         "ties": "count half",
     }
-    return protocol, {name: _by_view(encode(views), encode(cache.pixels), queries) for name, encode in methods.items()}
+    return protocol, {
+        name: _view_gains(encode(views), encode(cache.pixels), queries) for name, encode in methods.items()
+    }
 
 
-def label_task(cache: PictureCache) -> tuple[Int64, Int64, str] | None:
-    """Gallery rows, query rows and where the queries come from, or None if there are no labels to judge by."""
-    if cache.labels is None:
-        return None
-    labelled = np.array([label is not None for label in cache.labels])
-    gallery, queries = (rows[labelled[rows]] for rows in (cache.rows_of(TRAIN), cache.rows_of(TEST)))
-    origin = "those of the split test, never trained on"
-    if cache.splits is None:
-        order = np.random.default_rng(_QUERY_SEED).permutation(gallery)
-        cut = round(_QUERY_SHARE * len(order))
-        gallery, queries = np.sort(order[cut:]), np.sort(order[:cut])
-        origin = f"{_QUERY_SHARE:.0%} drawn at random, trained on without labels as there is no split"
-    known = {cache.labels[row] for row in gallery}
-    return (gallery, queries, origin) if any(cache.labels[row] in known for row in queries) else None
-
-
-def _by_label(
-    gallery: Float32, gallery_labels: Int64, queries: Float32, query_labels: Int64, k: int
-) -> dict[str, float]:
-    knn = knn_accuracy(gallery, gallery_labels, queries, query_labels, k=k, temperature=_TEMPERATURE)
-    found = gallery_metrics(gallery, gallery_labels, queries, query_labels, ks=(_RETRIEVED,))
-    return {f"knn@{k}": knn} | {name: found[name] for name in (f"precision@{_RETRIEVED}", "map")}
-
-
-def _by_view(views: Float32, gallery: Float32, rows: Int64) -> dict[str, float]:
+def _view_gains(views: Float32, gallery: Float32, rows: Int64) -> Gains:
     views, gallery = _unit(views), _unit(gallery)
     step = max(1, _BLOCK // len(gallery))
     ranks = np.concatenate(
@@ -121,27 +192,40 @@ def _by_view(views: Float32, gallery: Float32, rows: Int64) -> dict[str, float]:
             for start in range(0, len(rows), step)
         ]
     )
-    return {"view_hit@1": float((ranks <= 1).mean()), "view_mrr": float((1 / ranks).mean())}
+    return {"view_hit@1": (ranks <= 1).astype(np.float64), "view_mrr": 1 / ranks}
 
 
-def _stored_views(cache: PictureCache, rows: Int64, config: ImageConfig) -> Pixels:
+def _stored_views(cache: PictureCache, rows: Int64, config: ImageConfig, seed: int) -> Pixels:
     """One random view of each row's picture, as 8-bit pixels: a view is asked about like any other picture."""
-    generator = torch.Generator().manual_seed(_QUERY_SEED)
+    generator = torch.Generator().manual_seed(seed)
     mean, std = (np.array(each, np.float32)[:, None, None] for each in (cache.spec.mean, cache.spec.std))
     parts = []
     for part in np.array_split(rows, max(1, len(rows) // 256)):
-        views = random_views(cache, part, config, generator, torch.device("cpu")).numpy() * std + mean
+        views = random_views(cache, part, config.views.view_set(), generator, torch.device("cpu")).numpy() * std + mean
         parts.append(np.rint(np.clip(views, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
     return np.concatenate(parts)
 
 
-def _small_pixels(pixels: Pixels, spec: PictureInput) -> Float32:
-    mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
-    vectors = []
-    for start in range(0, len(pixels), 1024):
-        rgb = torch.from_numpy(np.array(pixels[start : start + 1024])).permute(0, 3, 1, 2).float() / 255 - mean
-        vectors.append(F.adaptive_avg_pool2d(rgb, _PIXEL_SIDE).flatten(1).numpy())
-    return np.concatenate(vectors)
+def _intervals(gains: Mapping[str, Gains], settings: ImageEvaluation) -> dict[str, Any]:
+    """Of the model's figures and of its lead over baselines, as the other spaces give them."""
+    model = gains.get("model")
+    if model is None:
+        return {}
+    rows = {"model": model}
+    for name in _COMPARED:
+        if name in gains:
+            rows[f"model_minus_{name}"] = {metric: model[metric] - gains[name][metric] for metric in model}
+    return {
+        "level": _LEVEL,
+        "method": f"percentile bootstrap over the queries, {settings.resamples:,} resamples; leads are paired",
+        **{
+            name: {
+                metric: bootstrap_mean(own, samples=settings.resamples, level=_LEVEL, seed=settings.seed)._asdict()
+                for metric, own in metrics.items()
+            }
+            for name, metrics in rows.items()
+        },
+    }
 
 
 def _unit(vectors: Float32) -> Float32:
