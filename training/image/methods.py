@@ -6,12 +6,22 @@ import torch
 from torch import nn
 
 from recsvc.models.image.backbones import build_backbone
+from recsvc.models.image.byol import BYOL
 from recsvc.models.image.method import Method
+from recsvc.models.image.moco import MoCo
+from recsvc.models.image.pair import PairContrast
+from recsvc.models.image.parallel import world
 from recsvc.models.image.simclr import SimCLR
+from recsvc.models.image.swav import SwAV
+from recsvc.models.image.sync_norm import sync_norms
 from training.image.config import ImageConfig
 
 _METHODS: Mapping[str, Callable[[nn.Module, int, ImageConfig], Method]] = {
+    "pair": lambda backbone, dim, config: PairContrast(backbone, dim, config.pair),
+    "moco": lambda backbone, dim, config: MoCo(backbone, dim, config.moco),
     "simclr": lambda backbone, dim, config: SimCLR(backbone, dim, config.simclr),
+    "byol": lambda backbone, dim, config: BYOL(backbone, dim, config.byol),
+    "swav": lambda backbone, dim, config: SwAV(backbone, dim, config.swav),
 }
 
 
@@ -23,4 +33,5 @@ def build_method(config: ImageConfig, size: int) -> Method:
     """
     torch.manual_seed(config.loop.seed)
     backbone, dim = build_backbone(config.model, size)
-    return _METHODS[config.method](backbone, dim, config)
+    method = _METHODS[config.method](backbone, dim, config)
+    return sync_norms(method) if world()[1] > 1 else method
