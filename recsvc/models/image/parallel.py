@@ -37,6 +37,13 @@ def gather_detached(rows: Tensor) -> Tensor:
     return _stack(rows.detach())
 
 
+def from_first(tensor: Tensor) -> Tensor:
+    """What process 0 has in this place, in every process; a draw must be the same in all, for example."""
+    if world()[1] > 1:
+        dist.broadcast(tensor, 0)
+    return tensor
+
+
 def own_rows(count: int) -> int:
     """Where this process's ``count`` rows begin among the gathered ones."""
     return world()[0] * count
