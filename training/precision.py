@@ -43,12 +43,22 @@ def choose_precision(setting: Setting, device: str, width: int) -> Precision:
     return Precision("bf16-mixed" if fast and width >= _LEAST_WIDTH else "32-true", loss=fast)
 
 
-@cache
+def choose_picture_precision(setting: Setting, device: str) -> Precision:
+    """The same for encoders of pictures, whose convolutions gain by bfloat16 at any width where there is AMX."""
+    if setting != "auto" or device != "cpu":
+        return choose_precision(setting, device, _LEAST_WIDTH)
+    return Precision("bf16-mixed", loss=False) if "amx_bf16" in _cpu_flags() else FLOAT32
+
+
 def cpu_multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16 matrix products (told on Linux only)."""
+    return not _FLAGS.isdisjoint(_cpu_flags())
+
+
+@cache
+def _cpu_flags() -> frozenset[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text("ascii", errors="replace").splitlines()
     except OSError:
-        return False
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _FLAGS.isdisjoint(flags.split())
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())

@@ -190,6 +190,6 @@ def test_encoding_leaves_the_model_bit_equal_and_training_would_be_noticed():
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     model.train()
     with pytest.raises(AssertionError), unchanged(model):
-        model(torch.randn(4, 3, 16, 16))
+        model(torch.randn(2, 4, 3, 16, 16))
     with pytest.raises(AssertionError):
         encode_pixels(model, cache.pixels, cache.spec)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import training.precision as module
-from training.precision import FLOAT32, Precision, choose_precision, cpu_multiplies_bfloat16
+from training.precision import FLOAT32, Precision, choose_picture_precision, choose_precision
 
 
 @pytest.fixture
@@ -14,10 +14,10 @@ def cpu_flags(monkeypatch, tmp_path):
     def pretend(flags):
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu sse2 {flags}\n", "ascii")
         monkeypatch.setattr(module, "Path", lambda path: tmp_path / path.removeprefix("/proc/"))
-        cpu_multiplies_bfloat16.cache_clear()
+        module._cpu_flags.cache_clear()
 
     yield pretend
-    cpu_multiplies_bfloat16.cache_clear()
+    module._cpu_flags.cache_clear()
 
 
 @pytest.mark.parametrize("flags", ["avx512_bf16 sha_ni", "amx_bf16 amx_tile"])
@@ -34,11 +34,19 @@ def test_auto_is_float32_elsewhere(cpu_flags, flags):
     assert choose_precision("auto", "mps", 1024) == FLOAT32
 
 
+def test_pictures_are_in_bfloat16_where_there_is_amx(cpu_flags):
+    cpu_flags("avx512_bf16 amx_bf16")
+    assert choose_picture_precision("auto", "cpu") == Precision("bf16-mixed", loss=False)
+    assert choose_picture_precision("32-true", "cpu") == FLOAT32
+    cpu_flags("avx512_bf16")
+    assert choose_picture_precision("auto", "cpu") == FLOAT32
+
+
 def test_no_cpuinfo_is_float32(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "Path", lambda path: tmp_path / "nothing")
-    cpu_multiplies_bfloat16.cache_clear()
+    module._cpu_flags.cache_clear()
     assert choose_precision("auto", "cpu", 128) == FLOAT32
-    cpu_multiplies_bfloat16.cache_clear()
+    module._cpu_flags.cache_clear()
 
 
 def test_told_is_told(cpu_flags):

@@ -1,8 +1,8 @@
 """The `image:` section of the configuration."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsvc.models.image.config import (
     BYOLConfig,
@@ -13,7 +13,8 @@ from recsvc.models.image.config import (
     SimCLRConfig,
     SwAVConfig,
 )
-from recsvc.models.image.view_config import ViewConfig
+from recsvc.models.image.view_presets import ViewsConfig
+from training.image.evaluation_config import ImageEvaluation
 from training.sections import LoopConfig, Section
 
 MethodName = Literal["pair", "simclr", "moco", "byol", "swav", "i-mix"]
@@ -51,7 +52,7 @@ class ImageConfig(Section):
     size: int | None = Field(
         None, ge=16, le=512, description="Side of the encoder's input in pixels; chosen from the pictures when empty."
     )
-    views: ViewConfig = Field(default_factory=ViewConfig, description="Random views.")
+    views: ViewsConfig = Field(default_factory=ViewsConfig, description="Random views.")
     pair: PairConfig = Field(default_factory=PairConfig, description="The pairwise margin loss.")
     simclr: SimCLRConfig = Field(default_factory=SimCLRConfig, description="SimCLR v1 and v2.")
     moco: MoCoConfig = Field(default_factory=MoCoConfig, description="MoCo v1 and v2.")
@@ -62,4 +63,13 @@ class ImageConfig(Section):
         128, ge=2, description="Pictures in a batch, about, in all processes; small batches learn in fewer passes."
     )
     loop: ImageLoop = Field(default_factory=ImageLoop, description="Optimisation and schedule.")
-    neighbours: int = Field(20, ge=1, description="The k of kNN accuracy.")
+    evaluation: ImageEvaluation = Field(default_factory=ImageEvaluation, description="How the vectors are judged.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.method != "swav" and self.views.view_set().small_count:
+            raise ValueError(
+                f"views.small_count: the method {self.method!r} compares two views of a picture; only swav takes small "
+                "ones, so set it to 0 or choose another views.preset"
+            )
+        return self

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from recsvc.models.progress import Progress
-from training.image.config import ImageConfig, ImageLoop
+from training.image.config import ImageLoop
 from training.lars import LARS
 from training.schedule import cosine_share, stepped_share
 
@@ -35,14 +35,13 @@ def make_image_optimiser(model: nn.Module, config: ImageLoop) -> Optimizer:
     )
 
 
-def image_learning_rate(config: ImageConfig, progress: Progress) -> float:
+def image_learning_rate(loop: ImageLoop, batch_size: int, progress: Progress) -> float:
     """The rate of a step: scaled by the batch, warmed up in steps or epochs, then along the schedule."""
-    loop = config.loop
     peak = loop.learning_rate
     if loop.scaling == "linear":
-        peak *= config.batch_size / _REFERENCE_BATCH
+        peak *= batch_size / _REFERENCE_BATCH
     elif loop.scaling == "sqrt":
-        peak *= config.batch_size**0.5
+        peak *= batch_size**0.5
     warmup = max(loop.warmup_steps, round(loop.warmup_epochs * progress.steps / loop.epochs))
     if loop.schedule == "cosine":
         return peak * cosine_share(progress.step, progress.steps, warmup, loop.final_share)

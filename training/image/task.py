@@ -1,25 +1,19 @@
 """A self-supervised method as a task of the shared loop."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from recsvc.models.image.method import Method
-from recsvc.models.image.views import apply_views, draw_views
 from recsvc.models.progress import Progress
-from recsvc.pictures import PictureInput
+from training.image.batches import ImageBatch
 from training.image.cache import TRAIN, VALIDATION, PictureCache
 from training.image.config import ImageConfig
+from training.image.diagnostics import diagnose, warnings
 from training.image.methods import build_method
-from training.image.optimiser import image_learning_rate, make_image_optimiser
-from training.precision import FLOAT32, Precision, choose_precision
-from training.sections import LoopConfig
-from training.task import Task
+from training.image.picture_task import PictureTask
+from training.progress import Reporter
 
 Int64 = NDArray[np.int64]
 
@@ -27,38 +21,20 @@ Int64 = NDArray[np.int64]
 _VALIDATION_PICTURES = 512
 
 
-class ImageBatch(NamedTuple):
-    """Pictures of one step, and the seed of their views."""
-
-    rows: Int64
-    seed: int
-
-
-class ImageTask(Task):
+class ImageTask(PictureTask):
     """What the loop trains for the `image` space; labels are never read."""
 
-    name = "image"
     metric = "view_match"
 
-    def __init__(self, cache: PictureCache, config: ImageConfig) -> None:
+    def __init__(self, cache: PictureCache, config: ImageConfig, reporter: Reporter | None = None) -> None:
+        rows = cache.rows_of(TRAIN)
+        super().__init__(cache, rows, config.batch_size, config.loop, config.views.view_set())
         self.model: Method = build_method(config, cache.spec.size)
-        self._cache = cache
-        self._config = config
-        self._rows = cache.rows_of(TRAIN)
-        self._batches = max(1, round(len(self._rows) / config.batch_size))
-
-    def precision(self, device: str) -> Precision:
-        """The arithmetic of a step; what bfloat16 is worth for pictures is not measured, so `auto` is float32."""
-        setting = self._config.loop.precision
-        return FLOAT32 if setting == "auto" else choose_precision(setting, device, 0)
-
-    def optimisers(self, config: LoopConfig) -> dict[str, Optimizer]:
-        """The one that the configuration names."""
-        return {"optimizer": make_image_optimiser(self.model, self._config.loop)}
-
-    def learning_rate(self, config: LoopConfig, progress: Progress) -> float:
-        """Scaled by the batch, along the schedule of the image methods."""
-        return image_learning_rate(self._config, progress)
+        self._config, self._reporter = config, reporter
+        held_out = cache.rows_of(VALIDATION)
+        judged = held_out if len(held_out) >= 2 else rows
+        self._judged = np.random.default_rng(0).permutation(judged)[:_VALIDATION_PICTURES]
+        self._start: dict[str, float] | None = None
 
     def before_update(self, progress: Progress) -> None:
         """What the method does before the optimiser."""
@@ -68,65 +44,31 @@ class ImageTask(Task):
         """What the method does after the optimiser, such as moving averages."""
         self.model.after_update(progress)
 
-    def batch_count(self, epoch: int) -> int:
-        """Batches in an epoch."""
-        return self._batches
-
-    def batches(self, epoch: int, first: int) -> Iterator[ImageBatch]:
-        """Batches of an epoch from number ``first`` on, each picture once, of nearly one size."""
-        seed = self._config.loop.seed
-        order = np.random.default_rng((seed, epoch)).permutation(self._rows)
-        for number, rows in enumerate(np.array_split(order, self._batches)[first:], start=first):
-            yield ImageBatch(rows, _seed(seed, epoch, number))
-
     def loss(self, model: nn.Module, batch: ImageBatch) -> tuple[Tensor, float]:
         """The method's loss summed over the pictures of a batch, and their number."""
-        count = len(batch.rows)
-        views = self._views(np.concatenate([batch.rows, batch.rows]), batch.seed)
-        return model(views.chunk(2)) * count, count
+        views = self.views(batch)
+        return model(views) * len(views[0]), len(views[0])
 
     def validate(self) -> dict[str, float]:
-        """How well fixed views of pictures find each other, by what is served and without a label.
+        """How well fixed views of pictures find each other, by what is served and without a label, and if it is alive.
 
-        ``view_match``: share of pictures whose second view is the nearest of all second views to the first. On pictures
-        of the split `validation`, or, where there are none, on some that are trained on. ``spread``: standard
-        deviation of the vectors, mean over dimensions, times sqrt(d): 0 means that all pictures look alike.
+        On pictures of the split `validation`, or, where there are none, on some that are trained on. A training that
+        collapses is told in one line.
         """
-        rows = self._cache.rows_of(VALIDATION)
-        if len(rows) < 2:
-            rows = self._rows
-        rows = np.random.default_rng(0).permutation(rows)[:_VALIDATION_PICTURES]
-        vectors = [self._features(self._views(rows, seed)) for seed in (1, 2)]
-        nearest = (vectors[0] @ vectors[1].T).argmax(dim=1).cpu()
-        spread = torch.cat(vectors).std(dim=0).mean() * self.model.dim**0.5
-        return {
-            "view_match": float((nearest == torch.arange(len(rows))).float().mean()),
-            "spread": float(spread),
-        }
+        if self._start is None:
+            self._start = diagnose(*self._vectors(build_method(self._config, self.cache.spec.size).to(self.device)))
+        values = diagnose(*self._vectors(self.model)) | self.model.diagnostics()
+        if self._reporter:
+            for line in warnings(values, self._config.method, start=self._start):
+                self._reporter.line(line)
+        return values
 
-    def _features(self, views: Tensor) -> Tensor:
-        return torch.cat([self.model.features(part) for part in torch.split(views, self._config.batch_size)])
-
-    def _views(self, rows: Int64, seed: int) -> Tensor:
-        """One normalised view of each row's picture, float32 [B, 3, S, S], on the model's device."""
-        device = next(self.model.parameters()).device
-        return random_views(self._cache, rows, self._config, torch.Generator().manual_seed(seed), device)
-
-
-def random_views(
-    cache: PictureCache, rows: Int64, config: ImageConfig, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """One normalised random view of each row's picture, float32 [B, 3, S, S]; the draws are made on the CPU."""
-    pictures = torch.from_numpy(cache.pixels[rows]).to(device).float().div_(255)
-    parameters = draw_views(len(rows), cache.spec.size, config.views, generator).to(device)
-    return normalised(apply_views(pictures, parameters), cache.spec)
-
-
-def normalised(views: Tensor, spec: PictureInput) -> Tensor:
-    """``(views - mean) / std`` of pictures [B, 3, S, S] in [0, 1]."""
-    mean, std = (torch.tensor(each, device=views.device).view(1, 3, 1, 1) for each in (spec.mean, spec.std))
-    return views.sub_(mean).div_(std)
-
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    def _vectors(self, model: Method) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vectors of two views of each judged picture, the same at every validation."""
+        first, second = (
+            torch.cat(
+                [model.eval().features(part) for part in torch.split(views, self._config.batch_size)],
+            )
+            for views in self.views(ImageBatch(self._judged, 1))[:2]
+        )
+        return first.cpu().numpy(), second.cpu().numpy()

@@ -15,14 +15,22 @@ from recsvc.models.image.layout import channels_last
 from recsvc.models.progress import Progress
 
 
-class Method(nn.Module, ABC):
-    """The encoder f and what it is trained through."""
+class Encoder(nn.Module):
+    """The encoder f, which is what a release serves."""
 
     def __init__(self, backbone: nn.Module, dim: int) -> None:
         """``backbone`` gives features h [B, dim]; of pictures, or of anything else whose views can be made."""
         super().__init__()
         self.backbone = backbone
         self.dim = dim
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Vectors of length 1 [B, d] of normalised pictures [B, 3, S, S]: what is served."""
+        return F.normalize(self.backbone(channels_last(pictures)).float(), dim=1)
+
+
+class Method(Encoder, ABC):
+    """The encoder f and what it is trained through."""
 
     @abstractmethod
     def forward(self, views: Sequence[Tensor]) -> Tensor:
@@ -32,10 +40,6 @@ class Method(nn.Module, ABC):
             views: normalised pictures [B, 3, S, S], one tensor a view and the same picture in the same row of each; two
                 full crops first, then what small crops a method asks for, [B, 3, s, s].
         """
-
-    def features(self, pictures: Tensor) -> Tensor:
-        """Vectors of length 1 [B, d] of normalised pictures [B, 3, S, S]: what is served."""
-        return F.normalize(self.backbone(channels_last(pictures)).float(), dim=1)
 
     def before_update(self, progress: Progress) -> None:
         """Called between the backward pass and the optimiser's step."""
