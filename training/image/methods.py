@@ -7,6 +7,7 @@ from torch import nn
 
 from recsvc.models.image.backbones import build_backbone
 from recsvc.models.image.byol import BYOL
+from recsvc.models.image.imix import build_imix
 from recsvc.models.image.method import Method
 from recsvc.models.image.moco import MoCo
 from recsvc.models.image.pair import PairContrast
@@ -22,6 +23,7 @@ _METHODS: Mapping[str, Callable[[nn.Module, int, ImageConfig], Method]] = {
     "simclr": lambda backbone, dim, config: SimCLR(backbone, dim, config.simclr),
     "byol": lambda backbone, dim, config: BYOL(backbone, dim, config.byol),
     "swav": lambda backbone, dim, config: SwAV(backbone, dim, config.swav),
+    "i-mix": lambda backbone, dim, config: build_imix(backbone, dim, config.i_mix, config.moco, config.byol),
 }
 
 

@@ -78,7 +78,9 @@ class MoCoConfig(BaseModel):
     queue: int = Field(4096, ge=1, description="Keys K that wait as negatives.")
     momentum: float = Field(0.99, ge=0, le=1, description="Momentum m of the key encoder.")
     temperature: float = Field(0.2, gt=0, description="Temperature of the loss.")
-    head: Literal["linear", "mlp"] = Field("mlp", description="Head of v1 or of v2.")
+    head: Literal["linear", "mlp", "mlp-norm"] = Field(
+        "mlp", description="Head of v1, of v2, or of v2 with BatchNorm, as i-Mix has it on small pictures."
+    )
     projection: int = Field(128, ge=2, le=4096, description="Dimensions of queries and keys.")
     symmetric: bool = Field(False, description="Whether each view is query and key in turn.")
     norm_groups: int = Field(

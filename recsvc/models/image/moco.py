@@ -37,7 +37,8 @@ class MoCo(Method):
         self.temperature = config.temperature
         self.momentum = config.momentum
         self.symmetric = config.symmetric
-        self.projector = Head(dim, [dim] if config.head == "mlp" else [], config.projection, norm=False)
+        hidden = [] if config.head == "linear" else [dim]
+        self.projector = Head(dim, hidden, config.projection, norm=config.head == "mlp-norm")
         if config.norm_groups > 1:
             split_norms(self, max(1, config.norm_groups // world()[1]))
         self.shuffles = any(isinstance(module, SplitNorm) for module in self.modules())
@@ -60,12 +61,16 @@ class MoCo(Method):
         self._new_keys = []
         losses = []
         for (asking, asked), order in zip(directions, orders, strict=True):
-            queries = self.projector(self.backbone(channels_last(asking)))
             keys = self._encode_keys(asked, order)
-            own = own_rows(len(asked))
-            losses.append(info_nce(queries, keys[own : own + len(asked)], self.queue.keys, self.temperature))
+            losses.append(self.match(asking, keys))
             self._new_keys.append(keys)
         return torch.stack(losses).sum()
+
+    def match(self, view: Tensor, keys: Tensor) -> Tensor:
+        """The loss of one direction: queries of a view [B, 3, S, S] against its keys [G B, D] of all processes."""
+        queries = self.projector(self.backbone(channels_last(view)))
+        own = own_rows(len(view))
+        return info_nce(queries, keys[own : own + len(view)], self.queue.keys, self.temperature)
 
     def after_update(self, progress: Progress) -> None:
         """Move the key encoder once, and put the keys of the last forward into the queue."""

@@ -6,11 +6,11 @@ of its own; here they are the N pictures for every row, so that labels can be mi
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from recsvc.models.image.mixing import Mix, label_loss
 from recsvc.models.image.parallel import gather, own_rows
+from recsvc.models.image.projections import unit
 
 
 def n_pair(queries: Tensor, keys: Tensor, temperature: float, mix: Mix | None = None) -> Tensor:
@@ -25,6 +25,5 @@ def n_pair(queries: Tensor, keys: Tensor, temperature: float, mix: Mix | None = 
         mix: how the queries' inputs were mixed; None means that they were not.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        queries, keys = (F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1) for z in (queries, keys))
-        logits = queries @ gather(keys).T / temperature
+        logits = unit(queries) @ gather(unit(keys)).T / temperature
         return label_loss(logits, mix, own_rows(len(queries)))
