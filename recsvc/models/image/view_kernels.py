@@ -30,7 +30,7 @@ def make_views(  # type: ignore[no-untyped-def]
     """Make one view of each picture.
 
     Args:
-        pictures: [B, side, side, 3], uint8 or float32.
+        pictures: [B, side, (side, 3)], uint8 or float32.
         unit: float, by which stored values are multiplied to lie in [0, 1].
         boxes: int64 [B, 4] top, left, height, width.
         flip: bool [B].
@@ -59,9 +59,9 @@ def make_views(  # type: ignore[no-untyped-def]
     for b in range(B):
         top, left, height, width = boxes[b, 0], boxes[b, 1], boxes[b, 2], boxes[b, 3]
         for y in range(height):
-            for x in range(width):
-                for c in range(3):
-                    source[y, 3 * x + c] = pictures[b, top + y, left + x, c]
+            stored, line = pictures[b, top + y, 3 * left :], source[y]
+            for x in range(3 * width):
+                line[x] = stored[x]
         _plan(height, S, unit, first, count, weights)
         _resize_rows(source, width, first, count, weights, lines, columns)
         _plan(width, S, 1.0, first, count, weights)

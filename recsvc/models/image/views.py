@@ -186,7 +186,7 @@ def _compiled_crop_to_solarise(
     made = torch.empty(len(pictures), size, size, 3)
     drawn = (views.boxes, views.flip, views.jitter, views.factors, views.order, views.grey, views.sigma, views.solarise)
     view_kernels.make_views(
-        pictures.numpy(),
+        pictures.flatten(2).contiguous().numpy(),
         1 / 255 if pictures.dtype == torch.uint8 else 1.0,
         *(each.numpy() for each in drawn),
         kernel_size(size),
