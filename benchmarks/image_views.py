@@ -5,9 +5,9 @@
 PYTHON is the interpreter of an environment with the packages of `peers/requirements-lightly.txt`. All make the two
 views of SimCLR for CIFAR (crop .08 to 1, flip, jitter of strength .5 with .8, grey with .2, no blur, normalised;
 `make_views`, preset `simclr-cifar`) of COUNT pictures with SIDE pixels into batches of float32, on one thread. The
-peers resize bilinearly, as is their default, ours bicubically. The pictures are noise: what is done does not depend on them.
-They are decoded beforehand everywhere, in favour of the peers. (The product decodes each picture once, before it
-trains, into a file of bytes, so that no decoding is left to overlap with a step.)
+peers resize bilinearly, as is their default, ours bicubically. The pictures are noise: what is done does not depend on
+them. They are decoded beforehand everywhere, in favour of the peers. (The product decodes each picture once, before
+it trains, into a file of bytes, so that no decoding is left to overlap with a step.)
 
 After one batch to warm up, each round has every method make one batch. The table shows the median over the rounds of
 pictures per second of the processor's time, each in two views, and the median and range of the rounds' ratios. The last
