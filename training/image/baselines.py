@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.pictures import PictureInput
 from training.image.config import ImageConfig
 from training.image.encode import encode_pixels
@@ -19,7 +19,7 @@ from training.image.methods import build_method
 
 Float32 = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-Encoder = Callable[[Pixels], Float32]
+PixelEncoder = Callable[[Pixels], Float32]
 """Pixels uint8 [N, S, S, 3] -> vectors float32 [N, d] to be compared by cosine."""
 
 _PIXEL_SIDE = 8
@@ -27,7 +27,7 @@ _LEVELS = 8  # of each colour
 _BATCH = 1024
 
 
-def encoders(model: Method, config: ImageConfig, spec: PictureInput) -> dict[str, Encoder]:
+def encoders(model: Encoder, config: ImageConfig, spec: PictureInput) -> dict[str, PixelEncoder]:
     """The trained model and its baselines by name.
 
     ``untrained``: the same network with the random weights that training started from, in evaluation mode as it stands.

@@ -15,33 +15,11 @@ from recsvc.models.image.config import (
 )
 from recsvc.models.image.view_presets import ViewsConfig
 from training.image.evaluation_config import ImageEvaluation
-from training.sections import LoopConfig, Section
+from training.image.loop_config import ImageLoop
+from training.image.supervised_config import DistilConfig, FineTuneConfig
+from training.sections import Section
 
 MethodName = Literal["pair", "simclr", "moco", "byol", "swav", "i-mix"]
-
-
-class ImageLoop(LoopConfig):
-    """The shared loop with the defaults of self-supervised training, which reports its last epoch."""
-
-    epochs: int = Field(25, ge=1, description="Passes over the training pictures.")
-    optimiser: Literal["adamw", "sgd", "lars"] = Field("adamw", description="What turns gradients into steps.")
-    learning_rate: float = Field(4e-3, gt=0, description="Peak learning rate, before it is scaled by the batch.")
-    scaling: Literal["none", "linear", "sqrt"] = Field(
-        "none", description="What the learning rate is multiplied by: nothing, batch / 256, or the root of the batch."
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd and lars.")
-    trust: float = Field(0.001, gt=0, description="Trust coefficient eta of lars.")
-    trust_clip: bool = Field(False, description="Whether lars never raises the learning rate (LARC's clipping).")
-    warmup_steps: int = Field(50, ge=0, description="Steps of linear warm-up at least.")
-    warmup_epochs: float = Field(0.0, ge=0, description="Epochs of linear warm-up at least.")
-    schedule: Literal["cosine", "steps", "constant"] = Field("cosine", description="The learning rate after warm-up.")
-    milestones: list[float] = Field(
-        [0.6, 0.8], description="Shares of the training at which the schedule `steps` takes a tenth of the rate."
-    )
-    evaluate_every: int = Field(5, ge=1, description="Epochs between two validations.")
-    keep: Literal["best", "last"] = Field(
-        "last", description="Weights to end with: of the last epoch, or of the best validation."
-    )
 
 
 class ImageConfig(Section):
@@ -63,10 +41,18 @@ class ImageConfig(Section):
         128, ge=2, description="Pictures in a batch, about, in all processes; small batches learn in fewer passes."
     )
     loop: ImageLoop = Field(default_factory=ImageLoop, description="Optimisation and schedule.")
+    fine_tune: FineTuneConfig | None = Field(
+        None, description="Train on labels afterwards, as SimCLR v2 does; the encoder that is served is then this one."
+    )
+    distil: DistilConfig | None = Field(
+        None, description="Train a student on what the fine-tuned network says; it is then the one that is served."
+    )
     evaluation: ImageEvaluation = Field(default_factory=ImageEvaluation, description="How the vectors are judged.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.distil is not None and self.fine_tune is None:
+            raise ValueError("distil: a student needs a teacher, which knows labels; give image.fine_tune too")
         if self.method != "swav" and self.views.view_set().small_count:
             raise ValueError(
                 f"views.small_count: the method {self.method!r} compares two views of a picture; only swav takes small "

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.pictures import PictureInput, normalise
 
 Float32 = NDArray[np.float32]
@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 _BATCH = 256
 
 
-def encode_pixels(model: Method, pixels: Pixels, spec: PictureInput) -> Float32:
+def encode_pixels(model: Encoder, pixels: Pixels, spec: PictureInput) -> Float32:
     """Unit vectors float32 [N, d] of pixels uint8 [N, S, S, 3]; the model must be in evaluation mode."""
     assert not model.training
     device = next(model.parameters()).device

@@ -19,14 +19,15 @@ from recsvc.errors import DatasetError
 from recsvc.metrics.bootstrap import bootstrap_mean
 from recsvc.metrics.ranking import target_ranks
 from recsvc.metrics.retrieval import gallery_asked, gallery_gains, knn_hits
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.pictures import PictureInput
-from training.image.baselines import Encoder, encoders
+from training.image.baselines import PixelEncoder, encoders
+from training.image.batches import ImageBatch, seed_of
 from training.image.cache import PictureCache
 from training.image.config import ImageConfig
 from training.image.evaluation_config import ImageEvaluation
 from training.image.labels import LabelTask, Values, label_task, label_values
-from training.image.picture_task import random_views
+from training.image.picture_task import one_view
 from training.image.probe import CLASSIFIER, balanced_rows, linear_probe
 from training.progress import Reporter
 
@@ -52,7 +53,7 @@ class Judged(NamedTuple):
 
 
 def evaluate_pictures(
-    methods: Mapping[str, Encoder],
+    methods: Mapping[str, PixelEncoder],
     cache: PictureCache,
     config: ImageConfig,
     settings: ImageEvaluation,
@@ -77,7 +78,7 @@ def evaluate_pictures(
 
 
 def transfer(
-    model: Method,
+    model: Encoder,
     config: ImageConfig,
     spec: PictureInput,
     dataset: Dataset,
@@ -110,7 +111,7 @@ def transfer(
 
 
 def _judge_by_label(
-    methods: Mapping[str, Encoder], cache: PictureCache, task: LabelTask, settings: ImageEvaluation
+    methods: Mapping[str, PixelEncoder], cache: PictureCache, task: LabelTask, settings: ImageEvaluation
 ) -> tuple[dict[str, Any], dict[str, Gains]]:
     alike = "pictures with the same label are right"
     if not task.single:
@@ -147,7 +148,9 @@ def _label_gains(gallery: Float32, queries: Float32, task: LabelTask, settings: 
         gains |= {f"knn@{k}": hit.astype(np.float64) for k, hit in hits.items()}
         if settings.probe:
             gains |= _probe_gains(gallery, known, queries, asked, settings)
-    return gains | gallery_gains(gallery, known, queries, asked, settings.cutoffs)
+    gains |= gallery_gains(gallery, known, queries, asked, settings.cutoffs)
+    # Of the very nearest, precision says what the hit rate says, and recall next to nothing.
+    return {name: each for name, each in gains.items() if name not in {"precision@1", "recall@1"}}
 
 
 def _probe_gains(
@@ -168,7 +171,7 @@ def _probe_gains(
 
 
 def _judge_by_view(
-    methods: Mapping[str, Encoder], cache: PictureCache, config: ImageConfig, settings: ImageEvaluation
+    methods: Mapping[str, PixelEncoder], cache: PictureCache, config: ImageConfig, settings: ImageEvaluation
 ) -> tuple[dict[str, Any], dict[str, Gains]]:
     queries = np.sort(np.random.default_rng(settings.seed).permutation(len(cache))[:_MOST_VIEWS])
     views = _stored_views(cache, queries, config, settings.seed)
@@ -197,11 +200,11 @@ def _view_gains(views: Float32, gallery: Float32, rows: Int64) -> Gains:
 
 def _stored_views(cache: PictureCache, rows: Int64, config: ImageConfig, seed: int) -> Pixels:
     """One random view of each row's picture, as 8-bit pixels: a view is asked about like any other picture."""
-    generator = torch.Generator().manual_seed(seed)
     mean, std = (np.array(each, np.float32)[:, None, None] for each in (cache.spec.mean, cache.spec.std))
+    view, cpu = config.views.view_set().first, torch.device("cpu")
     parts = []
-    for part in np.array_split(rows, max(1, len(rows) // 256)):
-        views = random_views(cache, part, config.views.view_set(), generator, torch.device("cpu")).numpy() * std + mean
+    for number, part in enumerate(np.array_split(rows, max(1, len(rows) // 256))):
+        views = one_view(cache, ImageBatch(part, seed_of(seed, number)), view, cpu).numpy() * std + mean
         parts.append(np.rint(np.clip(views, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
     return np.concatenate(parts)
 

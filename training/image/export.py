@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.pictures import PictureInput, normalise
 from recsvc.releases import PictureEntry, SpaceEntry
 from training.export import write_cosine_index, write_table
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 class _PictureEncoder(nn.Module):
     """What is exported: normalised pictures in, unit vectors out; the projector stays behind."""
 
-    def __init__(self, model: Method) -> None:
+    def __init__(self, model: Encoder) -> None:
         super().__init__()
         self.model = model
 
@@ -35,7 +35,7 @@ class _PictureEncoder(nn.Module):
 
 
 def export_pictures(
-    model: Method, spec: PictureInput, pixels: Pixels, catalogue_rows: NDArray[np.integer], folder: Path
+    model: Encoder, spec: PictureInput, pixels: Pixels, catalogue_rows: NDArray[np.integer], folder: Path
 ) -> SpaceEntry:
     """Write ``encoder.onnx``, ``items.safetensors`` and ``similar.faiss`` into ``folder``.
 
@@ -72,13 +72,13 @@ def export_pictures(
     )
 
 
-def _export_encoder(model: Method, size: int, path: Path) -> None:
+def _export_encoder(model: Encoder, size: int, path: Path) -> None:
     example = torch.zeros(2, 3, size, size)
     batch = torch.export.Dim("batch", min=1)
     write_encoder(_PictureEncoder(model), {"pixels": example}, "vector", {"pixels": {0: batch}}, path)
 
 
-def _check_parity(model: Method, session: onnxruntime.InferenceSession, pixels: Pixels, spec: PictureInput) -> None:
+def _check_parity(model: Encoder, session: onnxruntime.InferenceSession, pixels: Pixels, spec: PictureInput) -> None:
     """Encode real pictures, noise and plain black and white with both, alone and together."""
     noise = np.random.default_rng(0).integers(0, 256, (2, *pixels.shape[1:]), dtype=np.uint8)
     plain = np.stack([np.zeros_like(noise[0]), np.full_like(noise[0], 255)])

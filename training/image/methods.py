@@ -15,6 +15,7 @@ from recsvc.models.image.parallel import world
 from recsvc.models.image.simclr import SimCLR
 from recsvc.models.image.swav import SwAV
 from recsvc.models.image.sync_norm import sync_norms
+from recsvc.models.image.weights import load_backbone_weights
 from training.image.config import ImageConfig
 
 _METHODS: Mapping[str, Callable[[nn.Module, int, ImageConfig], Method]] = {
@@ -27,13 +28,21 @@ _METHODS: Mapping[str, Callable[[nn.Module, int, ImageConfig], Method]] = {
 }
 
 
-def build_method(config: ImageConfig, size: int) -> Method:
+def build_method(config: ImageConfig, size: int, *, start: bool = False) -> Method:
     """A freshly initialised method for pictures of ``size`` x ``size``; the weights depend on seed and shapes alone.
+
+    Args:
+        config: which method, with its settings.
+        size: side of the full views.
+        start: whether the encoder starts from the file that ``model.weights`` names, if it names one.
 
     Raises:
         ValueError: a ViT's patch does not divide the size.
+        ConfigError: of the file of weights.
     """
     torch.manual_seed(config.loop.seed)
     backbone, dim = build_backbone(config.model, size)
+    if start and config.model.weights is not None:
+        load_backbone_weights(backbone, config.model.weights)
     method = _METHODS[config.method](backbone, dim, config)
     return sync_norms(method) if world()[1] > 1 else method

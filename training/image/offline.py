@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.pictures import PictureInput, preprocess
 from recsvc.search import top_k
 from training.image.encode import encode_pixels
@@ -15,7 +15,7 @@ Float32 = NDArray[np.float32]
 
 
 def offline_look_alikes(
-    model: Method, spec: PictureInput, pixels: NDArray[np.uint8], pictures: Sequence[bytes], k: int
+    model: Encoder, spec: PictureInput, pixels: NDArray[np.uint8], pictures: Sequence[bytes], k: int
 ) -> list[list[tuple[int, float]]]:
     """The nearest pictures of a catalogue to each of some encoded pictures.
 

@@ -5,8 +5,9 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from recsvc.models.image.classifier import Classifier
 from recsvc.models.progress import Progress
-from training.image.config import ImageLoop
+from training.image.loop_config import ImageLoop
 from training.lars import LARS
 from training.schedule import cosine_share, stepped_share
 
@@ -14,11 +15,14 @@ _REFERENCE_BATCH = 256
 
 
 def make_image_optimiser(model: nn.Module, config: ImageLoop) -> Optimizer:
-    """The optimiser of a method; norms and biases have no weight decay, and with LARS no adaptation."""
+    """The optimiser of a method; norms, biases and a classifier have no weight decay, and with LARS no adaptation."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    plain: dict[str, Any] = {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}
+    apart = {id(p) for p in trained if p.ndim <= 1}
+    if isinstance(model, Classifier):
+        apart |= {id(p) for p in model.output.parameters()}
+    plain: dict[str, Any] = {"params": [p for p in trained if id(p) in apart], "weight_decay": 0.0}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if id(p) not in apart], "weight_decay": config.weight_decay},
         plain,
     ]
     if config.optimiser == "adamw":

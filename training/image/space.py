@@ -5,19 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from recsvc.data import Dataset
 from recsvc.errors import ConfigError
-from recsvc.models.image.method import Method
+from recsvc.models.image.method import Encoder
 from recsvc.releases import SpaceEntry
 from training.config import Config
+from training.image.baselines import encoders
 from training.image.cache import PictureCache, check_splits, choose_size
-from training.image.evaluate import encoders, evaluate_pictures
+from training.image.evaluate import evaluate_pictures
 from training.image.export import export_pictures
+from training.image.labels import attribute_values, check_attribute
 from training.image.methods import build_method
+from training.image.stages import Stages, check_labels
 from training.image.task import ImageTask
-from training.loop import BEST_WEIGHTS, Trainer
+from training.loop import Trainer
 from training.progress import Reporter
 from training.run import Run
 
@@ -32,19 +34,22 @@ class ImageSpace:
         return dataset.images is not None
 
     def check(self, dataset: Dataset, config: Config) -> None:
-        """Refuse splits of unknown names, too few pictures and an architecture that does not fit their size.
+        """Refuse unknown splits, too few pictures, an unknown attribute and an architecture that does not fit them.
 
         Raises:
             DatasetError: of the pictures.
-            ConfigError: of the architecture.
+            ConfigError: of the architecture or the attribute.
         """
         assert dataset.images is not None
         check_splits(dataset.images)
+        check_attribute(dataset, config.image.evaluation)
         try:
             with torch.device("meta"):  # shapes alone
                 build_method(config.image, config.image.size or choose_size(dataset.images))
         except ValueError as error:
             raise ConfigError(f"image.model.patch: {error}; give another patch or another image.size") from None
+        if config.image.fine_tune is not None:
+            check_labels(dataset.images)
 
     def prepare(self, folder: Path, dataset: Dataset, config: Config, reporter: Reporter) -> None:
         """Decode every picture once.
@@ -58,7 +63,7 @@ class ImageSpace:
     def train(self, run: Run, *, resume: bool, reporter: Reporter) -> str:
         """Fit the method; the weights of the last epoch end in ``model.safetensors``."""
         config = run.config
-        task = ImageTask(self._cache(run), config.image)
+        task = ImageTask(self._cache(run), config.image, reporter)
         trainer = Trainer(
             task,
             config.image.loop,
@@ -68,6 +73,8 @@ class ImageSpace:
             reporter=reporter,
         )
         result = trainer.run()
+        accelerator = config.runtime.accelerator
+        stages = self._stages(run, self._cache(run)).train(task.model, accelerator, resume, reporter)
         run.write_json(
             f"{self.name}.json",
             {
@@ -75,6 +82,7 @@ class ImageSpace:
                 "epochs": result.epochs,
                 "steps": result.steps,
                 "seconds": round(result.seconds, 1),
+                **({"stages": stages} if stages else {}),
             },
         )
         return (
@@ -87,21 +95,29 @@ class ImageSpace:
         return run.read_json(f"{self.name}.json") is not None
 
     def evaluate(self, run: Run, reporter: Reporter) -> dict[str, Any]:
-        """kNN and retrieval by label, or, without labels, retrieval of pictures by views of them."""
+        """kNN, linear probe and retrieval by label or attribute, or, without any, of pictures by views of them."""
         config, cache = run.config.image, self._cache(run)
+        values = None
+        if config.evaluation.attribute is not None:
+            catalogue = run.catalogue()
+            values = attribute_values(catalogue, list(cache.ids), config.evaluation.attribute)
+            catalogue.close()
         methods = encoders(self.load_model(run, cache), config, cache.spec)
-        protocol, found = evaluate_pictures(methods, cache, config)
+        judged = evaluate_pictures(methods, cache, config, config.evaluation, values)
+        figures = dict(judged.figures)
         return {
             "protocol": {
-                **protocol,
+                **judged.protocol,
                 "vectors": f"{config.model.backbone} at {cache.spec.size} x {cache.spec.size} pixels, cosine",
                 "untrained": "the same network with its initial random weights, in evaluation mode",
                 "pixels": "8 x 8 pixels, less the mean colour",
+                "histogram": "roots of the shares of 8 x 8 x 8 colours (RGB): the Bhattacharyya coefficient",
                 "data_sha256": run.fingerprint,
                 "seed": config.loop.seed,
             },
-            "model": found.pop("model"),
-            "baselines": found,
+            "model": figures.pop("model") | self._stages(run, cache).test_accuracy(),
+            "baselines": figures,
+            "intervals": judged.intervals,
         }
 
     def export(self, run: Run, folder: Path) -> SpaceEntry:
@@ -118,11 +134,12 @@ class ImageSpace:
         """Nothing: the service warms its encoder with a picture of its own."""
         return {}
 
-    def load_model(self, run: Run, cache: PictureCache) -> Method:
-        """The trained model in evaluation mode."""
-        model = build_method(run.config.image, cache.spec.size)
-        model.load_state_dict(load_file(run.folder / self.name / BEST_WEIGHTS))
-        return model.eval()
+    def load_model(self, run: Run, cache: PictureCache) -> Encoder:
+        """The encoder of the last stage, in evaluation mode."""
+        return self._stages(run, cache).served()
+
+    def _stages(self, run: Run, cache: PictureCache) -> Stages:
+        return Stages(run.folder / self.name, cache, run.config.image)
 
     def _cache(self, run: Run) -> PictureCache:
         return PictureCache.load(run.data(self.name))

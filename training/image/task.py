@@ -29,7 +29,7 @@ class ImageTask(PictureTask):
     def __init__(self, cache: PictureCache, config: ImageConfig, reporter: Reporter | None = None) -> None:
         rows = cache.rows_of(TRAIN)
         super().__init__(cache, rows, config.batch_size, config.loop, config.views.view_set())
-        self.model: Method = build_method(config, cache.spec.size)
+        self.model: Method = build_method(config, cache.spec.size, start=True)
         self._config, self._reporter = config, reporter
         held_out = cache.rows_of(VALIDATION)
         judged = held_out if len(held_out) >= 2 else rows
@@ -56,7 +56,8 @@ class ImageTask(PictureTask):
         collapses is told in one line.
         """
         if self._start is None:
-            self._start = diagnose(*self._vectors(build_method(self._config, self.cache.spec.size).to(self.device)))
+            untrained = build_method(self._config, self.cache.spec.size, start=True)
+            self._start = diagnose(*self._vectors(untrained.to(self.device)))
         values = diagnose(*self._vectors(self.model)) | self.model.diagnostics()
         if self._reporter:
             for line in warnings(values, self._config.method, start=self._start):
