@@ -19,6 +19,7 @@ from recsvc.models.image.heads import Head
 from recsvc.models.image.layout import channels_last
 from recsvc.models.image.method import Method
 from recsvc.models.image.parallel import from_first, gather_detached, own_rows, world
+from recsvc.models.image.projections import unit
 from recsvc.models.image.queue import KeyQueue
 from recsvc.models.image.split_norm import SplitNorm, split_norms
 from recsvc.models.progress import Progress
@@ -93,7 +94,7 @@ class MoCo(Method):
             view = gather_detached(view)[order[own : own + len(view)]]
         encoded = self.key_encoder(channels_last(view))
         with torch.autocast(view.device.type, enabled=False):
-            encoded = gather_detached(_unit(encoded))
+            encoded = gather_detached(unit(encoded))
         if not self.shuffles:
             return encoded
         keys = torch.empty_like(encoded)
@@ -113,11 +114,7 @@ def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -
         temperature: t.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        queries, keys = _unit(queries), _unit(keys.detach())
+        queries, keys = unit(queries), unit(keys.detach())
         own = (queries * keys).sum(dim=1, keepdim=True)
         logits = torch.cat([own, queries @ queue.to(queries.dtype).T], dim=1) / temperature
         return F.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return F.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1)

@@ -50,8 +50,9 @@ def own_rows(count: int) -> int:
 
 
 def _stack(rows: Tensor) -> Tensor:
+    rows = rows.contiguous()  # first: what is received must lie in memory like what is sent
     parts = [torch.empty_like(rows) for _ in range(world()[1])]
-    dist.all_gather(parts, rows.contiguous())
+    dist.all_gather(parts, rows)
     return torch.cat(parts)
 
 
