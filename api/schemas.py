@@ -32,7 +32,7 @@ def _check_all_id_bytes(item_ids: list[str]) -> list[str]:
 _BoundedText = Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES)]
 ItemId = Annotated[_BoundedText, AfterValidator(_check_id_bytes)]
 ItemIds = Annotated[list[_BoundedText], Field(max_length=MAX_IDS), AfterValidator(_check_all_id_bytes)]
-SpaceName = Annotated[str, Field(min_length=1, max_length=32, description="One of `GET /v1/spaces`.")]
+SpaceName = Annotated[str, Field(min_length=1, max_length=40, description="One of `GET /v1/spaces`.")]
 K = Annotated[int, Field(ge=1, le=MAX_K, strict=True, description="How many items are wanted.")]
 Exclude = Annotated[ItemIds, Field(description="Items that may not be in the answer.")]
 Attributes = dict[str, str | list[str]]

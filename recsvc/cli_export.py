@@ -8,7 +8,10 @@ import typer
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)],
-    space: Annotated[str, typer.Option("--space", help="graph, behaviour or image.", show_default=False)],
+    space: Annotated[
+        str,
+        typer.Option("--space", help="graph, behaviour, image, or the name of your own vectors.", show_default=False),
+    ],
     form: Annotated[
         str,
         typer.Option(

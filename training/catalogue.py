@@ -1,8 +1,8 @@
 """The catalogue of a run: every thing that its release may speak of, items first.
 
 The items stand in the order of the interaction log's item rows, so that both number them alike; then come items that
-only the graph or the pictures name, then the other nodes of the graph. Users are left out: a release carries nobody's
-id.
+only the graph, the pictures or the user's own vectors name, then the other nodes of the graph. Users are left out: a
+release carries nobody's id.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,14 @@ def _item_ids(dataset: Dataset) -> list[str]:
         return list(dataset.log.item_ids)
     if len(dataset.items):
         return list(dataset.items.ids)
-    return list(dataset.images.ids) if dataset.images is not None else []
+    return list(dict.fromkeys(_ids_beside(dataset)))
+
+
+def _ids_beside(dataset: Dataset) -> Iterator[str]:
+    """Ids of the items that have a picture or a vector of the user's own; one may come several times."""
+    yield from [] if dataset.images is None else dataset.images.ids
+    for table in dataset.vectors.values():
+        yield from table.ids
 
 
 def _things(dataset: Dataset, config: Config, item_type: str) -> Iterator[CatalogueItem]:
@@ -61,9 +68,10 @@ def _things(dataset: Dataset, config: Config, item_type: str) -> Iterator[Catalo
             if node_id not in known:
                 known.add(node_id)
                 yield CatalogueItem(node_id, names.get(node_id), {}, 0, item_type)
-    # Pictures of items that the configuration has filtered out of the log.
-    for item_id in [] if dataset.images is None else dataset.images.ids:
+    # Pictures and vectors of items that the configuration has filtered out of the log.
+    for item_id in _ids_beside(dataset):
         if item_id not in known:
+            known.add(item_id)
             yield CatalogueItem(item_id, None, {}, 0, item_type)
     yield from [] if dataset.graph is None else _other_nodes(dataset.graph, {item_type, config.graph.user_type})
 

@@ -11,6 +11,7 @@ from training.graph.space import GraphSpace
 from training.image.cache import PictureCache
 from training.image.encode import encode_pixels
 from training.image.space import ImageSpace
+from training.own_vectors import OwnVectors
 from training.run import Run
 from training.sequence.data import prepare_sequences
 from training.sequence.space import BehaviourSpace
@@ -36,8 +37,9 @@ class OfflineSpace:
 
 
 def offline_space(run: Run, name: str) -> OfflineSpace:
-    """The vectors of a trained space: items of `behaviour`, nodes but users of `graph`, pictures of `image`."""
-    things, vectors = {"behaviour": _behaviour, "graph": _graph, "image": _image}[name](run)
+    """The vectors of a space: of the items in `behaviour`, nodes but users in `graph`, pictures, or as they came."""
+    trained = {"behaviour": _behaviour, "graph": _graph, "image": _image}
+    things, vectors = trained[name](run) if name in trained else _own(run, name)
     unit = vectors.astype(np.float64)
     return OfflineSpace(things, unit / np.linalg.norm(unit, axis=1, keepdims=True))
 
@@ -62,3 +64,8 @@ def _image(run: Run) -> tuple[list[Thing], NDArray[np.float32]]:
     cache, item_type = PictureCache.load(run.data("image")), run.catalogue().item_type
     model = ImageSpace().load_model(run, cache)
     return [(item_type, item_id) for item_id in cache.ids], encode_pixels(model, cache.pixels, cache.spec)
+
+
+def _own(run: Run, name: str) -> tuple[list[Thing], NDArray[np.float32]]:
+    space, item_type = OwnVectors(name), run.catalogue().item_type
+    return [(item_type, item_id) for item_id in space.ids(run)], space.vectors(run)

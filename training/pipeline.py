@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from training.distributed import several_processes
 from training.progress import Reporter
 from training.run import Run, check_new, locked
 from training.runtime import prepare_process
-from training.spaces import SHARED, SPACES, Space
+from training.spaces import SHARED, SPACES, Space, spaces_in, spaces_of
 
 
 def train(
@@ -56,8 +56,9 @@ def train(
         # Of each chosen space whether it is trained already; the lock is held until the last one is.
         spaces = world.from_first(begin)
         run = Run.open(out)
+        known = spaces_in(run)
         for name, trained in spaces.items():
-            ending = "trained already" if trained else SPACES[name].train(run, resume=resume, reporter=reporter)
+            ending = "trained already" if trained else known[name].train(run, resume=resume, reporter=reporter)
             if world.first:
                 reporter.line(f"{name}: {ending}")
     return run
@@ -79,10 +80,11 @@ def _begin(
     if not unfinished:
         check_new(out)
     dataset = read_dataset(dataset_path, config.data)
-    available = {name for name, space in SPACES.items() if space.available(dataset, config)}
-    spaces = _chosen(dataset_path, available, only)
+    known = spaces_of(dataset)
+    available = {name for name, space in known.items() if space.available(dataset, config)}
+    spaces = _chosen(dataset_path, known, available, only)
     trained = {name: unfinished and space.trained(Run.open(out)) for name, space in spaces.items()}
-    single = [name for name, done in trained.items() if not done and name not in SHARED]
+    single = [name for name, done in trained.items() if not done and name in SPACES and name not in SHARED]
     if single and not alone:
         raise RunError(
             f"{single[0]}: this space is trained by one process; give torchrun `--only {','.join(SHARED)}`, and train "
@@ -175,7 +177,7 @@ def trained_spaces(run: Run) -> dict[str, Space]:
     Raises:
         RunError: there is none.
     """
-    spaces = {name: space for name, space in SPACES.items() if space.trained(run)}
+    spaces = {name: space for name, space in spaces_in(run).items() if space.trained(run)}
     if not spaces:
         raise RunError(
             f"{run.folder}: no space is trained to its end; go on with "
@@ -189,16 +191,18 @@ def _prepare(run: Run, spaces: Mapping[str, Space], dataset: Dataset, reporter: 
         space.prepare(run.data(name), dataset, run.config, reporter)
 
 
-def _chosen(dataset: Path, available: Collection[str], only: Sequence[str] | Collection[str]) -> dict[str, Space]:
+def _chosen(
+    dataset: Path, known: Mapping[str, Space], available: Collection[str], only: Collection[str]
+) -> dict[str, Space]:
     for name in only:
-        if name not in SPACES:
-            raise RunError(f"--only {name}: there is no such space; there are {', '.join(SPACES)}")
+        if name not in known:
+            raise RunError(f"--only {name}: there is no such space; there are {', '.join(known)}")
         if name not in available:
             raise DatasetError(f"{dataset}: has no files for the space {name!r} (see `recsvc check`)")
-    chosen = {name: space for name, space in SPACES.items() if name in (only or available)}
+    chosen = {name: space for name, space in known.items() if name in (only or available)}
     if not chosen:
         raise DatasetError(
-            f"{dataset}: nothing to train on; bring interactions, edges or images, such as interactions.csv, edges.csv "
-            "or a folder images"
+            f"{dataset}: nothing to train on; bring interactions, edges, images or vectors, such as interactions.csv, "
+            "edges.csv or a folder images"
         )
     return chosen

@@ -1,4 +1,7 @@
-"""The spaces that the pipeline trains. A new one (video) joins by one entry in :data:`SPACES`."""
+"""The spaces of the pipeline: those that it trains, and the user's own vectors, each a space of its own.
+
+A new trained one (video) joins by one entry in :data:`SPACES`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +12,7 @@ from recsvc.releases import SpaceEntry
 from training.config import Config
 from training.graph.space import GraphSpace
 from training.image.space import ImageSpace
+from training.own_vectors import OwnVectors, is_own
 from training.progress import Reporter
 from training.run import Run
 from training.sequence.space import BehaviourSpace
@@ -49,6 +53,18 @@ class Space(Protocol):
 _ALL: tuple[Space, ...] = (BehaviourSpace(), GraphSpace(), ImageSpace())
 
 SPACES: Mapping[str, Space] = {space.name: space for space in _ALL}
+"""Those that are trained, by name."""
 
 SHARED = ("behaviour",)
 """Spaces that several processes can train together, under torchrun."""
+
+
+def spaces_of(dataset: Dataset) -> dict[str, Space]:
+    """Every space that the pipeline knows for a data set, by name; not all of them need be available."""
+    return {**SPACES, **{name: OwnVectors(name) for name in dataset.vectors}}
+
+
+def spaces_in(run: Run) -> dict[str, Space]:
+    """Every space that the pipeline knows for a run, by name; not all of them need be trained."""
+    names = sorted(entry.name for entry in run.data("").iterdir() if is_own(entry) and not entry.name.startswith("."))
+    return {**SPACES, **{name: OwnVectors(name) for name in names}}

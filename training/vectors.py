@@ -17,7 +17,7 @@ from training.graph.fit import load_tables
 from training.graph.paths import choose_paths
 from training.run import Run
 from training.sequence.space import BehaviourSpace
-from training.spaces import SPACES
+from training.spaces import spaces_in
 
 FORMATS = ("word2vec", "word2vec-text", "parquet", "npy", "walks")
 
@@ -44,7 +44,7 @@ def export_space(run: Run, space: str, form: str, out: Path) -> str:
 
     Args:
         run: where the space is trained.
-        space: graph, behaviour or image.
+        space: graph, behaviour, image, or one of the user's own.
         form: one of ``FORMATS``.
         out: the file to make.
 
@@ -52,13 +52,14 @@ def export_space(run: Run, space: str, form: str, out: Path) -> str:
         ConfigError: there is no such space or format, or the file is in the way.
         RunError: the space is not trained in this run.
     """
-    if space not in SPACES:
-        raise ConfigError(f"--space {space}: expected one of {', '.join(SPACES)}")
+    spaces = spaces_in(run)
+    if space not in spaces:
+        raise ConfigError(f"--space {space}: expected one of {', '.join(spaces)}")
     if form not in FORMATS:
         raise ConfigError(f"--format {form}: expected one of {', '.join(FORMATS)}")
     if form == "walks" and space != "graph":
         raise ConfigError(f"--format walks goes with --space graph: the space {space} is not trained on walks")
-    if not SPACES[space].trained(run):
+    if not spaces[space].trained(run):
         raise RunError(f"{run.folder}: the space {space} is not trained here; train it with `recsvc train`")
     if form == "walks":
         return f"{_export_walks(run, out):,} walks"
@@ -102,8 +103,8 @@ def _item_vectors(run: Run, space: str) -> tuple[NDArray[np.float32], NDArray[np
     """Vectors and the catalogue's rows of the items that they stand for."""
     if space == BehaviourSpace.name:
         return BehaviourSpace().items(run)
-    with tempfile.TemporaryDirectory() as folder:  # pictures: what the exported encoder gives, as in a release
-        SPACES[space].export(run, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:  # what a release holds; of pictures, what the exported encoder gives
+        spaces_in(run)[space].export(run, Path(folder))
         table = load_file(Path(folder) / "items.safetensors")
     return table["vectors"], table["catalogue_rows"].astype(np.int64)
 

@@ -24,6 +24,7 @@ from recsvc.data.items import Item, ItemTable
 from recsvc.data.problems import Problems
 from recsvc.data.splits import Split, SplitConfig, leave_one_out, make_split, temporal, temporal_cuts
 from recsvc.data.summary import describe
+from recsvc.data.vectors import VectorTable
 
 __all__ = [
     "Dataset",
@@ -36,6 +37,7 @@ __all__ = [
     "Problems",
     "Split",
     "SplitConfig",
+    "VectorTable",
     "describe",
     "find_tables",
     "leave_one_out",

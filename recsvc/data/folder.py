@@ -16,6 +16,7 @@ from recsvc.data.interactions import InteractionLog
 from recsvc.data.items import ItemTable, read_items
 from recsvc.data.problems import Problems, shown
 from recsvc.data.tables import SUFFIXES
+from recsvc.data.vectors import VectorTable, read_vectors
 
 FORMS: dict[str, tuple[str, ...]] = {
     "interactions": SUFFIXES,
@@ -24,10 +25,11 @@ FORMS: dict[str, tuple[str, ...]] = {
     "edges": SUFFIXES,
     "images": (".parquet", ""),
     "videos": (".parquet", ""),
+    "vectors": ("",),
 }
 """The tables of a data set folder and the endings that each may have; "" is a folder of files."""
 
-_READ = ("interactions", "items", "nodes", "edges", "images")
+_READ = ("interactions", "items", "nodes", "edges", "images", "vectors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Dataset:
         items: what ``items.*`` lists, empty if there is none; row ``i`` is item row ``i`` of ``log``.
         graph: what ``nodes.*`` and ``edges.*`` hold, or None if there is neither.
         images: the pictures of items, or None if there are none.
+        vectors: the spaces that the user brings in ``vectors``, by name.
         interactions_read: rows of ``interactions.*`` before the filters of the history config.
         fingerprint: SHA-256 (hex) over names, sizes and bytes of the files that were read, every picture included.
         files: every known table that is there, read or not, by the name of the table.
@@ -51,6 +54,7 @@ class Dataset:
     items: ItemTable
     graph: GraphTables | None
     images: ImageTable | None
+    vectors: dict[str, VectorTable]
     interactions_read: int
     fingerprint: str
     files: dict[str, Path]
@@ -83,6 +87,7 @@ def read_dataset(
     files, notes = find_tables(path, problems)
     problems.raise_if_any()
     items, events, graph, images = None, None, None, None
+    vectors: dict[str, VectorTable] = {}
     if "items" in files:
         tell(f"reading {files['items'].name}")
         items = read_items(files["items"], problems)
@@ -92,11 +97,14 @@ def read_dataset(
     if tables := [files[name].name for name in ("nodes", "edges") if name in files]:
         tell(f"reading {' and '.join(tables)}")
         graph = read_graph(files.get("nodes"), files.get("edges"), problems)
+    # With problems in the tables, an id may be missing only because its row could not be read.
+    known = _item_ids(items, events) if not len(problems) else None
     if "images" in files:
         tell(f"looking at the pictures of {files['images'].name}")
-        # With problems in the tables, an id may be missing only because its row could not be read.
-        known = _item_ids(items, events) if not len(problems) else None
         images = read_images(files["images"], problems, known)
+    if "vectors" in files:
+        tell("reading the vectors")
+        vectors = read_vectors(files["vectors"], problems, known)
     problems.raise_if_any()
     if images is not None and decode:
         verify_pictures(images, problems, progress)
@@ -107,15 +115,17 @@ def read_dataset(
         tell("sorting the interactions")
         log = build_log(events, config or HistoryConfig(), items.frame["item_id"])
     tell("computing the fingerprint")
-    read = [files[name] for name in _READ if name in files and name != "images"]
+    read = [files[name] for name in _READ if name in files and name not in ("images", "vectors")]
+    read += [*(images.files if images is not None else ()), *(table.path for table in vectors.values())]
     return Dataset(
         path=path,
         log=log,
         items=items,
         graph=graph,
         images=images,
+        vectors=vectors,
         interactions_read=0 if events is None else events.frame.height,
-        fingerprint=fingerprint([*read, *(images.files if images is not None else ())]),
+        fingerprint=fingerprint(read),
         files=files,
         notes=(*notes, *problems.notes, *_unused(files)),
     )
@@ -149,7 +159,10 @@ def find_tables(path: Path, problems: Problems) -> tuple[dict[str, Path], tuple[
         else:
             files[name] = entry
     if not files:
-        expected = "interactions, items, nodes or edges as .csv, .csv.gz or .parquet; images/ or images.parquet"
+        expected = (
+            "interactions, items, nodes or edges as .csv, .csv.gz or .parquet; images/ or images.parquet; "
+            "vectors/SPACE.parquet"
+        )
         problems.add(path, " ".join([f"there is no table of a data set in this folder ({expected}).", *notes]))
     return files, tuple(notes)
 
@@ -166,9 +179,9 @@ def fingerprint(files: list[Path]) -> str:
 
 
 def _item_ids(items: ItemTable | None, events: Events | None) -> Collection[str] | None:
-    """Return the ids that pictures may be of: all that the tables name, or None if there is no table.
+    """Return the ids that pictures and vectors may be of: all that the tables name, or None if there is no table.
 
-    Those of events that the history config leaves out count too: their pictures are no mistake.
+    Those of events that the history config leaves out count too: what is of them is no mistake.
     """
     if items is None and events is None:
         return None

@@ -14,6 +14,7 @@ from recsvc.data.graph import GraphTables
 from recsvc.data.ids import IdIndex
 from recsvc.data.images import ImageTable
 from recsvc.data.interactions import InteractionLog
+from recsvc.data.vectors import VectorTable
 
 _SHOWN = 30
 """How many types, relations and the like are named."""
@@ -34,9 +35,11 @@ def describe(dataset: Dataset) -> Facts:
         facts["attributes"] = ", ".join(dataset.items.attribute_names) or "none"
     if dataset.graph is not None:
         facts |= _describe_graph(dataset.graph)
+    items = dataset.items.ids if dataset.log is None else dataset.log.item_ids
     if dataset.images is not None:
-        items = dataset.items.ids if dataset.log is None else dataset.log.item_ids
         facts |= _describe_images(dataset.images, items)
+    for name, table in dataset.vectors.items():
+        facts[f"space {name}"] = _describe_vectors(table, items)
     facts["fingerprint"] = dataset.fingerprint
     return facts
 
@@ -98,6 +101,13 @@ def _describe_images(images: ImageTable, items: IdIndex) -> Facts:
     if len(items):
         facts["items without a picture"] = len(items) - int((items.rows_of(images.ids) >= 0).sum())
     return facts
+
+
+def _describe_vectors(table: VectorTable, items: IdIndex) -> str:
+    count, width = table.vectors.shape
+    without = len(items) - int((items.rows_of(table.ids) >= 0).sum())
+    rest = f"; {without:,} item{'s' if without > 1 else ''} without one" if without else ""
+    return f"{count:,} vectors of {width:,} numbers{rest}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

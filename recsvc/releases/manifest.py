@@ -102,7 +102,7 @@ def utc_now() -> datetime:
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ReleaseId = Annotated[str, AfterValidator(check_release_id)]
 FileName = Annotated[str, AfterValidator(check_file_name)]
-SpaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+SpaceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 UtcSecond = Annotated[datetime, AfterValidator(_check_whole_utc_second)]
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_finite)]
 ManifestFormat = Annotated[int, only_format(MANIFEST_FORMAT, "publish again")]

@@ -159,10 +159,23 @@ KINDS = {
         },
         "{}/interactions.parquet: interactions.csv is there too; keep one of the two.",
     ),
+    "a vector of zeros": Bad(
+        {
+            "items.csv": ITEMS,
+            "vectors": lambda path: (
+                path.mkdir(),
+                pl.DataFrame({"item_id": ["a", "b"], "vector": [[1.0, 2.0], [0.0, 0.0]]}).write_parquet(
+                    path / "text.parquet"
+                ),
+            ),
+        },
+        "{}/vectors/text.parquet:row 2: the vector is all zeros, which has no direction; mend it, or leave the row "
+        "out.",
+    ),
     "folder empty": Bad(
         {},
         "{}: there is no table of a data set in this folder (interactions, items, nodes or edges as .csv, .csv.gz or "
-        ".parquet; images/ or images.parquet).",
+        ".parquet; images/ or images.parquet; vectors/SPACE.parquet).",
     ),
     "an edge to an unknown type": Bad(
         {"nodes.csv": NODES, "edges.csv": EDGES + "paper,p1,by,autor,a2\n"},
@@ -253,8 +266,8 @@ KINDS = {
     ),
     "items alone": Bad(
         {"items.csv": ITEMS},
-        "{}: nothing to train on; bring interactions, edges or images, such as interactions.csv, edges.csv or a "
-        "folder images",
+        "{}: nothing to train on; bring interactions, edges, images or vectors, such as interactions.csv, edges.csv or "
+        "a folder images",
         only_train=True,
     ),
 }

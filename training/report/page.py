@@ -17,18 +17,22 @@ from training.progress import Reporter
 from training.report.curves import learning_curves
 from training.report.figures import figure_blocks, headline, tables
 from training.report.graph import graph_blocks
+from training.report.image import HEALTH, image_blocks
 from training.report.neighbours import neighbours
 from training.report.parts import Facts, Section
 from training.report.sequence import sequence_blocks
 from training.report.words import is_cell, said, words
 from training.run import Run
 from training.runtime import prepare_process
+from training.spaces import SPACES
 
 _LEADS = {
     "behaviour": "What will this person do next? Learnt from the order of interactions.",
     "graph": "What is connected to this thing? Learnt from walks on typed relations.",
     "image": "What looks like this? Learnt from pictures alone.",
 }
+
+_LEAD_OF_OWN = "What is near in vectors that came with the data set?"
 
 _TOLD_BELOW = {("graph", "meta_paths")}
 
@@ -107,9 +111,9 @@ def render(run: Run, figures: dict[str, Any], reporter: Reporter) -> str:
 
 def _space(run: Run, name: str, result: dict[str, Any], reporter: Reporter) -> Section:
     blocks: list[Any] = [*figure_blocks(result)]
-    curves = learning_curves(run.folder / name)
+    curves = learning_curves(run.folder / name, without=HEALTH if name == "image" else ())
     blocks += [curves] if curves else []
-    training = run.read_json(f"{name}.json") or {}
+    training = (run.read_json(f"{name}.json") if name in SPACES else None) or {}
     facts = {key: value for key, value in training.items() if is_cell(value)}
     blocks += tables("Training", facts)
     for key, value in training.items():
@@ -118,7 +122,9 @@ def _space(run: Run, name: str, result: dict[str, Any], reporter: Reporter) -> S
         blocks += sequence_blocks(run, reporter)
     if name == "graph":
         blocks += graph_blocks(run, result, reporter)
-    return Section(name, words(name), _LEADS.get(name, ""), blocks)
+    if name == "image":
+        blocks += image_blocks(run, result, reporter)
+    return Section(name, words(name), _LEADS.get(name, _LEAD_OF_OWN), blocks)
 
 
 def _tiles(figures: dict[str, Any]) -> list[Tile]:
