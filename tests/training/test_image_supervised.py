@@ -23,13 +23,6 @@ from training.loop import Trainer
 
 CLASSES = ("blue", "green", "red")
 LOOP = {"epochs": 12, "learning_rate": 0.01}
-    "epochs": 12,
-    "optimiser": "adamw",
-    "learning_rate": 0.01,
-    "scaling": "none",
-    "clip_norm": 5.0,
-    "warmup_steps": 2,
-}
 
 
 @pytest.fixture(autouse=True)
