@@ -16,6 +16,9 @@ class ImageLoop(LoopConfig):
     scaling: Literal["none", "linear", "sqrt"] = Field(
         "none", description="What the learning rate is multiplied by: nothing, batch / 256, or the root of the batch."
     )
+    decay_all: bool = Field(
+        False, description="Whether weight decay falls on norms and biases too, as in MoCo's and i-Mix's codes."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd and lars.")
     trust: float = Field(0.001, gt=0, description="Trust coefficient eta of lars.")
     trust_clip: bool = Field(False, description="Whether lars never raises the learning rate (LARC's clipping).")

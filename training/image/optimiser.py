@@ -15,12 +15,17 @@ _REFERENCE_BATCH = 256
 
 
 def make_image_optimiser(model: nn.Module, config: ImageLoop) -> Optimizer:
-    """The optimiser of a method; norms, biases and a classifier have no weight decay, and with LARS no adaptation."""
+    """The optimiser of a method; norms, biases and a classifier have no adaptation by LARS, and no weight decay.
+
+    With ``decay_all`` they have the same weight decay as all else.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     apart = {id(p) for p in trained if p.ndim <= 1}
     if isinstance(model, Classifier):
         apart |= {id(p) for p in model.output.parameters()}
     plain: dict[str, Any] = {"params": [p for p in trained if id(p) in apart], "weight_decay": 0.0}
+    if config.decay_all:
+        plain["weight_decay"] = config.weight_decay
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if id(p) not in apart], "weight_decay": config.weight_decay},
         plain,
