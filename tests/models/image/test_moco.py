@@ -256,3 +256,51 @@ def test_a_queue_that_is_not_saved_would_be_noticed():
     resumed = make_model(seed=5, norm_groups=2)
     assert set(resumed.load_state_dict(state, strict=False).missing_keys) == {"queue.keys", "queue.pointer"}
     assert train(resumed, 3, first=3) != wanted
+
+
+def learnt(**settings):
+    """Mean of the last losses, and the share of pictures whose two noisy views find each other by what is served."""
+    model = make_model(**{"queue": 64, "projection": 16, "norm_groups": 4, "momentum": 0.99} | settings)
+    whole = rows(64, 3, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+    def view(some):
+        return some + 0.3 * torch.randn(len(some), 3, 1, 1) + 0.5 * torch.randn_like(some)
+
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.03, momentum=0.9)
+    losses = []
+    for step in range(120):
+        torch.manual_seed(step)
+        some = whole[torch.randperm(64)[:16]]
+        loss = model([view(some), view(some)])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        model.after_update(HERE)
+        losses.append(loss.item())
+    model.eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        first, second = (model.features(view(whole)) for _ in range(2))
+    found = (first @ second.T).argmax(dim=1) == torch.arange(64)
+    return sum(losses[-10:]) / 10, float(found.float().mean())
+
+
+@pytest.fixture(scope="module")
+def whole_method():
+    return learnt()
+
+
+def test_a_few_pictures_are_learnt(whole_method):
+    loss, found = whole_method
+    assert loss < math.log(65) - 1 and found > 0.8
+
+
+def test_without_momentum_it_does_not_learn(whole_method):
+    """m = 0 fails in the paper too (table 2)."""
+    loss, found = learnt(momentum=0.0)
+    assert loss > math.log(65) - 0.1 and found < whole_method[1] - 0.1
+
+
+def test_without_a_queue_it_is_worse(whole_method):
+    """One negative at a time."""
+    assert learnt(queue=1)[1] < whole_method[1] - 0.1
