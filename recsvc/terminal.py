@@ -27,6 +27,12 @@ def print_facts(facts: dict[str, Any]) -> None:
         print(f"{label:<{width}}  {shown}")
 
 
+_LEAD = "model_minus_"
+# A line holds three figures; the others have their intervals in the report and in `--json`.
+_IN_INTERVALS = ("hr@", "ndcg@", "knn@20", "map", "view_")
+_JUDGED_BY = ("ndcg@", "map", "view_mrr")
+
+
 def print_evaluation(space: str, result: dict[str, Any]) -> None:
     """Print a space's protocol, its metrics beside those of the baselines, and whatever else it was judged by."""
     print(f"{space}")
@@ -66,22 +72,32 @@ def _print_figures(columns: dict[str, dict[str, float]]) -> None:
 
 
 def _print_intervals(intervals: dict[str, Any]) -> None:
-    best = intervals["best_baseline"]
-    gain = intervals["model_minus_best_baseline"]
+    """The model's intervals and those of its leads, with a warning where a lead is none by the first metric told."""
     print(f"  {intervals['level']:.0%} intervals, {intervals['method']}")
-    rows = {"model": intervals["model"], f"model - {best}": gain}
+    best = intervals.get("best_baseline", "")
+    rows = {"model": intervals["model"]}
+    leads = {
+        name.removeprefix(_LEAD).replace("best_baseline", best): own
+        for name, own in intervals.items()
+        if name.startswith(_LEAD)
+    }
+    rows |= {f"model - {name}": own for name, own in leads.items()}
     width = max(map(len, rows))
+    told = [metric for metric in intervals["model"] if metric.startswith(_IN_INTERVALS)]
     for label, own in rows.items():
         sign = "" if label == "model" else "+"
         cells = (
-            f"{metric} {v['mean']:{sign}.4f} [{v['low']:{sign}.4f}, {v['high']:{sign}.4f}]" for metric, v in own.items()
+            f"{metric} {v['mean']:{sign}.4f} [{v['low']:{sign}.4f}, {v['high']:{sign}.4f}]"
+            for metric, v in own.items()
+            if metric in told
         )
         print(f"  {label:{width}}  " + "  ".join(cells))
-    ndcg = next(value for metric, value in gain.items() if metric.startswith("ndcg"))
-    if ndcg["high"] < 0:
-        say(f"warning: the model is worse than the baseline {best}")
-    elif ndcg["low"] <= 0:
-        say(f"warning: the model cannot be told from the baseline {best}")
+    for name, own in leads.items():
+        lead = next(value for metric, value in own.items() if metric.startswith(_JUDGED_BY))
+        if lead["high"] < 0:
+            say(f"warning: the model is worse than the baseline {name}")
+        elif lead["low"] <= 0:
+            say(f"warning: the model cannot be told from the baseline {name}")
 
 
 def _print_buckets(title: str, rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ _VALIDATION = "validation/"
 _NAMES = {"loss": "Training loss", "learning_rate": "Learning rate", "gradient_norm": "Gradient norm"}
 
 
-def learning_curves(folder: Path) -> Charts | None:
+def learning_curves(folder: Path, without: Collection[str] = ()) -> Charts | None:
     """Charts of every scalar that a training logged by step; validation metrics share one.
 
     Args:
         folder: ``RUN/<space>``.
+        without: names of validation metrics that are shown elsewhere.
 
     Returns:
         None if nothing has been logged twice.
@@ -26,7 +28,7 @@ def learning_curves(folder: Path) -> Charts | None:
     series = read_metrics(folder / "metrics.jsonl")
     lines = {name: _line(name, points) for name, points in series.items() if len(points) > 1}
     charts = []
-    validation = [line for name, line in lines.items() if name.startswith(_VALIDATION)]
+    validation = [line for name, line in validation_lines(series).items() if name not in without]
     for name, line in lines.items():
         if not name.startswith(_VALIDATION):
             charts.append(LineChart(_NAMES.get(name, words(name)), "step", [line]))
@@ -37,6 +39,15 @@ def learning_curves(folder: Path) -> Charts | None:
     if not charts:
         return None
     return Charts("Learning curves", charts, note=_epochs(folder / "metrics.jsonl"))
+
+
+def validation_lines(series: Mapping[str, list[tuple[float, float]]]) -> dict[str, Line]:
+    """What validations logged more than once, by the name of the metric."""
+    return {
+        name.removeprefix(_VALIDATION): _line(name, points)
+        for name, points in series.items()
+        if name.startswith(_VALIDATION) and len(points) > 1
+    }
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[float, float]]]:

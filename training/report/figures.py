@@ -16,6 +16,7 @@ _ALWAYS = ("protocol", "model", "baselines")
 _CHARTED = ("ndcg", "hr")
 _ORDER = ("ndcg", "hr", "mrr")
 _HEADLINES = ("ndcg@10", "hr@10", "macro_f1@20%", "link_auc", "knn", "map", "view_hit@1")
+_WIDE = 4  # metrics beyond which a table of intervals has a row for each metric
 # Where more is not simply better: they are read beside accuracy.
 _NO_BEST = ("coverage", "gini", "novelty", "diversity", "spread")
 
@@ -88,7 +89,11 @@ def _intervals(value: Mapping[str, Any]) -> list[Block]:
     if not all(is_interval(cell) for part in rows.values() for cell in part.values()):
         return []
     level = f"{value['level']:.0%} intervals" if "level" in value else "Intervals"
-    table = _table(level, list(rows), list(rows.values()))
+    if max(map(len, rows.values()), default=0) > _WIDE:
+        turned = {key: {name: part[key] for name, part in rows.items()} for key in next(iter(rows.values()))}
+        table = _table(level, list(turned), list(turned.values()))
+    else:
+        table = _table(level, list(rows), list(rows.values()))
     return [Table(table.title, table.columns, table.rows, note=_sentence(str(value.get("method", ""))))]
 
 

@@ -1,19 +1,16 @@
 """What lies nearest to a few items in each of the run's spaces, side by side."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from recsvc.releases import Catalogue
 from recsvc.search import top_k
 from training.image.cache import PictureCache
 from training.offline import OfflineSpace, Thing, offline_space
 from training.report.parts import Block
+from training.report.thumbnails import picture_address
 from training.run import Run
 
 _ITEMS = 4
@@ -126,12 +123,4 @@ class _Thumbnails:
     def of(self, item_id: str) -> str | None:
         """The picture of an item, if it has one."""
         row = self._rows.get(item_id)
-        return None if row is None else _data_address(np.asarray(self._cache.pixels[row]))
-
-
-def _data_address(pixels: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(pixels)
-    image.thumbnail((_PICTURE, _PICTURE))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+        return None if row is None else picture_address(self._cache.pixels[row], _PICTURE)

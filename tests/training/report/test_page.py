@@ -74,11 +74,16 @@ def test_every_part_is_there(page):
         "Map of the space: PCA",
         "Map of the space: t-SNE",
         "Test figures",
+        "Are the vectors alive?",
+        "Look-alikes",
+        "The worst look-alikes",
+        "Look-alikes by label",
+        "Map of the pictures",
     ):
         assert f"<h3>{title}</h3>" in page, title
     assert page.count("<summary>Protocol: how these figures were made</summary>") == 3
     assert 2 <= page.count("Then came:") == page.count('class="card example"') <= 4
-    assert "data:image/jpeg;base64," in page
+    assert "data:image/webp;base64," in page
 
 
 def test_it_stands_alone(page):

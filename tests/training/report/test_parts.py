@@ -189,3 +189,19 @@ def test_curves_that_are_not_there(tmp_path):
     assert learning_curves(tmp_path) is None
     write(tmp_path, [{"step": 1, "epoch": 1, "time": 0.0, "loss": math.nan}, {"step": 2, "epoch": 1, "loss": 2.0}])
     assert read_metrics(tmp_path / "metrics.jsonl") == {"loss": [(2.0, 2.0)]}
+
+
+def test_curves_without_what_is_shown_elsewhere(tmp_path):
+    records = [{"step": s, "epoch": s, "validation/spread": 0.1, "validation/view_match": 0.2} for s in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records), "utf-8")
+    names = [line.name for chart in learning_curves(tmp_path, {"spread"}).charts for line in chart.lines]
+    assert names == ["View match"]
+    assert learning_curves(tmp_path, {"spread", "view_match"}) is None
+
+
+def test_intervals_of_many_metrics_have_a_row_each():
+    interval = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    metrics = dict.fromkeys(("map", "knn@20", "linear", "precision@10", "recall@10"), interval)
+    result = {"protocol": {}, "model": {}, "baselines": {}, "intervals": {"level": 0.95, "model": metrics}}
+    table = block("95% intervals", figure_blocks(result))
+    assert table.columns == ["Model"] and [name for name, _ in table.rows][:2] == ["mAP", "kNN@20"]
