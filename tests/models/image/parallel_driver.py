@@ -14,10 +14,19 @@ from torch.autograd import Function
 from recsvc.models.image import nt_xent as nt_xent_module
 from recsvc.models.image.backbones import build_backbone
 from recsvc.models.image.byol import BYOL
-from recsvc.models.image.config import BYOLConfig, EncoderConfig, IMixConfig, MoCoConfig, SimCLRConfig, SwAVConfig
+from recsvc.models.image.config import (
+    BYOLConfig,
+    EncoderConfig,
+    IMixConfig,
+    MoCoConfig,
+    PairConfig,
+    SimCLRConfig,
+    SwAVConfig,
+)
 from recsvc.models.image.imix import IMixMoCo, IMixNPair
 from recsvc.models.image.mixing import Mix, mixup
 from recsvc.models.image.moco import MoCo
+from recsvc.models.image.pair import PairContrast
 from recsvc.models.image.parallel import from_first, gather, gather_detached, own_rows, world
 from recsvc.models.image.simclr import SimCLR
 from recsvc.models.image.swav import SwAV
@@ -144,13 +153,18 @@ def order(step):
 
 
 MOCO = MoCoConfig(queue=17, momentum=0.6, projection=8, norm_groups=4)
+SWAV = SwAVConfig(hidden=16, projection=8, prototypes=7, freeze_epochs=0)
 METHODS = {
     "simclr": lambda: small(SimCLR, SimCLRConfig(projection=8)),
     "moco": lambda: small(MoCo, MOCO),
     "moco-symmetric": lambda: small(MoCo, MOCO.model_copy(update={"symmetric": True})),
     "moco-one-norm": lambda: small(MoCo, MOCO.model_copy(update={"norm_groups": 1})),
     "byol": lambda: small(BYOL, BYOLConfig(hidden=16, projection=8)),
-    "swav": lambda: small(SwAV, SwAVConfig(hidden=16, projection=8, prototypes=7, freeze_epochs=0)),
+    "byol-negatives": lambda: small(BYOL, BYOLConfig(hidden=16, projection=8, negatives=0.5)),
+    "swav": lambda: small(SwAV, SWAV),
+    "swav-queue": lambda: small(SwAV, SWAV.model_copy(update={"queue": 11, "queue_from_epoch": 0})),
+    "swav-logarithms": lambda: small(SwAV, SWAV.model_copy(update={"epsilon": 0.02})),
+    "pair": lambda: small(PairContrast, PairConfig(projection=8)),
     "i-mix-n-pair": lambda: small(IMixNPair, IMixConfig(projection=8)),
     "i-mix-moco": lambda: small(IMixMoCo, IMixConfig(base="moco"), MOCO),
 }
