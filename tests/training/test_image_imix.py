@@ -95,7 +95,7 @@ def test_presets_are_the_published_recipe(base, epochs):
     assert config.views.view_set().first.crop_area == (0.2, 1) and config.views.view_set().first.blur == 0
     loop = config.loop
     assert (loop.epochs, loop.warmup_epochs, loop.optimiser) == (epochs, 10, "sgd")
-    assert (loop.learning_rate, loop.scaling, loop.weight_decay) == (0.125, "linear", 1e-4)
+    assert (loop.learning_rate, loop.scaling, loop.weight_decay, loop.decay_all) == (0.125, "linear", 1e-4, True)
     with torch.device("meta"):
         method = build_method(config, 32)
     projector = [type(module).__name__ for module in method.projector.modules() if not list(module.children())]
