@@ -2,25 +2,26 @@
 
 With B_r rows, mean m_r and variance v_r in process r: ``m = sum B_r m_r / B`` and
 ``v = sum B_r (v_r + (m_r - m)^2) / B``: the "global BN" of SimCLR (Chen et al., ICML 2020, section 2.2), for parts of
-unequal sizes too, and without the cancellation of a difference of sums of squares. PyTorch's SyncBatchNorm does this on
-GPUs and refuses on CPUs; there it is done here.
+unequal sizes too, and without the cancellation of a difference of sums of squares. PyTorch's SyncBatchNorm is for GPUs
+alone, and DistributedDataParallel refuses it, and what derives from it, in a model on a CPU.
 """
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from recsvc.models.image.norms import ModuleT, replace_norms
 from recsvc.models.image.parallel import gather_detached, world
 
 
-class SyncNorm(nn.SyncBatchNorm):
+class SyncNorm(_BatchNorm):
     """BatchNorm of [B, C, ...] over the rows of all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise, in training by the statistics of all processes, which all take as running ones."""
-        if not self.training or world()[1] == 1 or x.is_cuda:
+        if not self.training or world()[1] == 1:
             return super().forward(x)
         normalised, mean, variance, count = sync_batch_norm(x, self.weight, self.bias, self.eps)
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
@@ -31,6 +32,9 @@ class SyncNorm(nn.SyncBatchNorm):
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
             self.num_batches_tracked.add_(1)
         return normalised
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        assert x.ndim >= 2
 
 
 def sync_norms(module: ModuleT) -> ModuleT:
