@@ -57,9 +57,13 @@ def image_blocks(run: Run, result: Mapping[str, Any], reporter: Reporter) -> lis
     """
     reporter.line("report: look-alikes and a map of the pictures")
     looked = _look(run)
-    blocks = [*label_share_charts(result["model"], result["baselines"]), *health_charts(run.folder / "image")]
-    blocks += [*grids(looked), *confusion_table(looked), *picture_map(looked)]
-    return blocks
+    return [
+        *label_share_charts(result["model"], result["baselines"]),
+        *health_charts(run.folder / "image"),
+        *grids(looked),
+        *confusion_table(looked),
+        *picture_map(looked),
+    ]
 
 
 def label_share_charts(model: Figures, baselines: Mapping[str, Figures]) -> list[Charts]:
@@ -81,7 +85,7 @@ def health_charts(folder: Path) -> list[Charts]:
     """Diagnostics of every validation, a chart each."""
     lines = validation_lines(read_metrics(folder / "metrics.jsonl"))
     charts = [LineChart(title, "step", [lines[name]]) for name, title in HEALTH.items() if name in lines]
-    return [Charts("Are the vectors alive?", charts, note=_HEALTH_NOTE, small=True)] if charts else []
+    return [Charts("Are the vectors alive?", charts, note=_HEALTH_NOTE)] if charts else []
 
 
 def _look(run: Run) -> Looked:

@@ -27,5 +27,6 @@ def trio_run(trio_dataset, trio_settings, tmp_path_factory):
     rows = [f'{item},"{title} {quoted}",{kind}' for item, title, kind in lines[1:]]
     (dataset / "items.csv").write_text("\n".join([",".join(lines[0]), *rows]) + "\n", "utf-8")
     settings = trio_settings | {"sequence.loop.epochs": 60, "sequence.loop.evaluate_every": 20}
+    settings |= {"image.loop.evaluate_every": 1}
     overrides = [f"{key}={value}" for key, value in settings.items()]
     return train(dataset, tmp_path_factory.mktemp("run") / "run <i>", config=load_config(None, overrides))

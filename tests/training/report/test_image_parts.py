@@ -167,4 +167,4 @@ def test_diagnostics_over_time(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records), "utf-8")
     (block,) = health_charts(tmp_path)
     assert [chart.title for chart in block.charts] == [HEALTH["spread"], HEALTH["prototype_dead_share"]]
-    assert block.charts[0].lines[0].y == pytest.approx([0.3, 0.4]) and block.small
+    assert block.charts[0].lines[0].y == pytest.approx([0.3, 0.4])
