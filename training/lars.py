@@ -84,4 +84,4 @@ def _scaled(group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor
     if group["clip"]:
         rates.clamp_(max=lr)
     rates = torch.where((sizes > 0) & (slopes > 0), rates, lr)
-    return list(torch._foreach_mul(gradients, list(rates.unbind())))  # type: ignore[arg-type]
+    return list(torch._foreach_mul(gradients, list(rates.unbind())))

@@ -19,7 +19,7 @@ from recsvc.models.image.heads import Head
 from recsvc.models.image.layout import channels_last
 from recsvc.models.image.method import Method
 from recsvc.models.image.parallel import from_first, gather_detached, own_rows, world
-from recsvc.models.image.projections import unit
+from recsvc.models.image.projections import projection_spread, unit
 from recsvc.models.image.queue import KeyQueue
 from recsvc.models.image.split_norm import SplitNorm, split_norms
 from recsvc.models.progress import Progress
@@ -46,6 +46,7 @@ class MoCo(Method):
         self.key_encoder = frozen_copy(self._query_encoder())
         self.queue = KeyQueue(config.queue, config.projection)
         self._new_keys: list[Tensor] = []
+        self._last_keys: Tensor | None = None
 
     def forward(self, views: Sequence[Tensor], orders: Sequence[Tensor] | None = None) -> Tensor:
         """The loss of queries of the first view against keys of the second; symmetric: plus that of the converse.
@@ -65,6 +66,7 @@ class MoCo(Method):
             keys = self._encode_keys(asked, order)
             losses.append(self.match(asking, keys))
             self._new_keys.append(keys)
+        self._last_keys = self._new_keys[-1]
         return torch.stack(losses).sum()
 
     def match(self, view: Tensor, keys: Tensor) -> Tensor:
@@ -79,6 +81,10 @@ class MoCo(Method):
         for keys in self._new_keys:
             self.queue.enqueue(keys)
         self._new_keys = []
+
+    def diagnostics(self) -> dict[str, float]:
+        """Spread of the keys."""
+        return {} if self._last_keys is None else {"projection_spread": projection_spread(self._last_keys)}
 
     def _query_encoder(self) -> nn.Sequential:
         return nn.Sequential(self.backbone, self.projector)

@@ -221,6 +221,17 @@ def test_what_is_served_comes_from_the_query_encoder():
     torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
 
 
+def test_diagnostics_tell_equal_keys():
+    model = make_model(symmetric=True)
+    assert model.diagnostics() == {}
+    model([pictures(8), pictures(8, 1)])
+    model.after_update(HERE)
+    assert 0.1 < model.diagnostics()["projection_spread"] < 1
+    same = pictures(1).expand(8, 3, 16, 16)
+    model([same, same])
+    assert model.diagnostics()["projection_spread"] < 1e-3
+
+
 def train(model, steps, first=0, rate=0.05, count=8):
     """A few steps on the same pictures with a little noise; the losses."""
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], rate)
