@@ -23,6 +23,7 @@ _FILM_SETTINGS = (
     "split.validation_users=943",
     "sequence.model.question=mask",
     "sequence.model.block=post-norm",
+    "sequence.model.dim=64",
     "sequence.model.dropout=0.2",
     "sequence.rows.next_share=0",
     "sequence.rows.last_share=0.1",

@@ -24,13 +24,13 @@ class SequenceModelConfig(BaseModel):
         "ligr",
         description="Transformer block: post-norm (BERT4Rec), pre-norm, or ligr (pre-norm, gated, SwiGLU).",
     )
-    dim: int = Field(64, ge=4, le=2048, description="Width d of item vectors and hidden states.")
+    dim: int = Field(128, ge=4, le=2048, description="Width d of item vectors and hidden states.")
     layers: int = Field(2, ge=1, le=48, description="Number L of transformer blocks.")
     heads: int = Field(2, ge=1, le=64, description="Number h of attention heads; divides dim.")
     max_length: int = Field(
         100, ge=3, le=4096, description="Tokens the model reads at most, an appended [MASK] included."
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units dropped in training.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units dropped in training.")
     embedding_norm: bool = Field(
         True, description="LayerNorm on item + position, as in BERT4Rec's code (not in the paper)."
     )
