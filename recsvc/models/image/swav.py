@@ -32,17 +32,15 @@ def swapped_loss(scores: Sequence[Tensor], codes: Sequence[Tensor], temperature:
 
     Args:
         scores: of each view [B, K], the full ones first.
-        codes: of each full view [B, K].
+        codes: of the two full views [B, K].
         temperature: tau.
     """
-    logs = [F.log_softmax(each / temperature, dim=1) for each in scores]
+    first, second = codes
+    wanted = [second, first, *[first + second] * (len(scores) - 2)]
     terms = [
-        -(code * log).sum(dim=1).mean()
-        for full, code in enumerate(codes)
-        for view, log in enumerate(logs)
-        if view != full
+        -(code * F.log_softmax(each / temperature, dim=1)).sum() for each, code in zip(scores, wanted, strict=True)
     ]
-    return torch.stack(terms).mean()
+    return torch.stack(terms).sum() / (2 * (len(scores) - 1) * len(scores[0]))
 
 
 class SwAV(Method):
