@@ -55,7 +55,7 @@ _ALL: tuple[Space, ...] = (BehaviourSpace(), GraphSpace(), ImageSpace())
 SPACES: Mapping[str, Space] = {space.name: space for space in _ALL}
 """Those that are trained, by name."""
 
-SHARED = ("behaviour",)
+SHARED = ("behaviour", "image")
 """Spaces that several processes can train together, under torchrun."""
 
 

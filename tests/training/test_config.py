@@ -35,7 +35,7 @@ def test_an_empty_file_means_the_defaults(tmp_path):
         ("sequence.modle.dim=3", r"unknown key 'sequence\.modle'; the nearest there is 'model'"),
         ("sequence.loop.learning_rates=3", r"unknown key .*; the nearest there is 'learning_rate'"),
         ("sequence.model.dim=wide", r"sequence\.model\.dim: .*integer.*found 'wide'"),
-        ("sequence.model.heads=3", r"dim \(64\) must be a multiple of heads \(3\)"),
+        ("sequence.model.heads=3", r"dim \(128\) must be a multiple of heads \(3\)"),
         ("sequence.loop.epochs=0", r"greater than or equal to 1"),
         ("sequence.model.dim", r"expected key\.path=value"),
         ("=3", r"expected key\.path=value"),

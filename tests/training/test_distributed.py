@@ -73,7 +73,7 @@ def test_a_refusal_is_one_message_and_writes_nothing(trio_dataset, tmp_path):
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if "recsvc: " in line]
     assert len(lines) == 1, result.stderr
-    assert "trained by one process; give torchrun `--only behaviour`" in lines[0]
+    assert "trained by one process; give torchrun `--only behaviour,image`" in lines[0]
     assert not run.exists()
 
 

@@ -60,7 +60,7 @@ def test_healthy_figures_make_no_warning(method):
         ({"effective_rank": 11.0}, r"11\.0 directions, 36\.0 before training"),
         ({"view_match": 0.025}, r"2\.5% of views find their picture, 9\.0% before training"),
         ({"loss": 6.2301}, r"the loss stands at 6\.230"),
-        ({"prototype_dead_share": 0.8}, "80% of the prototypes"),
+        ({"prototype_information": 0.004}, "prototypes tell pictures apart by 0.0040 nats"),
     ],
 )
 def test_each_sign_makes_one_line_that_says_what_to_do(method, values, said):

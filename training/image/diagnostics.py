@@ -22,7 +22,7 @@ _FLAT_SPREAD = 0.05  # of 1 / sqrt(d)
 _FLAT_RANK = 2.0
 _FALLEN = 0.5  # of the value before training
 _STUCK = 0.01  # of the stuck loss, and of 1 where it is smaller
-_DEAD_PROTOTYPES = 0.5
+_LEAST_INFORMATION = 0.01  # nats
 
 _ADVICE = {
     "pair": "raise image.pair.margin, so that other pictures push again, or lower image.loop.learning_rate",
@@ -74,7 +74,7 @@ def warnings(
 
     Args:
         values: of :func:`diagnose`, ``method.diagnostics()`` and, for ``stuck_loss``, the mean training ``loss`` of the
-            last steps. ``projection_spread`` (as ``spread``, of projections) and ``prototype_dead_share`` are read
+            last steps. ``projection_spread`` (as ``spread``, of projections) and ``prototype_information`` are read
             where they are given.
         method: as in ``image.method``.
         start: the figures of the network before training.
@@ -83,8 +83,8 @@ def warnings(
     signs = _collapsed(values, start or {})
     if stuck_loss is not None and abs(values.get("loss", math.inf) - stuck_loss) <= _STUCK * max(1.0, stuck_loss):
         signs.append(f"the loss stands at {values['loss']:.3f}, that of features that are all equal")
-    if not signs and values.get("prototype_dead_share", 0.0) > _DEAD_PROTOTYPES:
-        signs.append(f"{values['prototype_dead_share']:.0%} of the prototypes are nearest to no picture")
+    if values.get("prototype_information", math.inf) < _LEAST_INFORMATION:
+        signs.append(f"prototypes tell pictures apart by {values['prototype_information']:.4f} nats")
     if not signs:
         return []
     advice = _ADVICE.get(method, "lower image.loop.learning_rate, or raise image.batch_size")

@@ -7,10 +7,13 @@ import numpy as np
 import torch
 
 from recsvc.data import Dataset
-from recsvc.errors import ConfigError
-from recsvc.models.image.method import Encoder
+from recsvc.errors import ConfigError, RunError
+from recsvc.models.image.backbones import build_backbone
+from recsvc.models.image.method import Encoder, Method
+from recsvc.models.image.weights import load_backbone_weights
 from recsvc.releases import SpaceEntry
 from training.config import Config
+from training.distributed import current_world
 from training.image.baselines import encoders
 from training.image.cache import PictureCache, check_splits, choose_size
 from training.image.evaluate import evaluate_pictures
@@ -38,16 +41,19 @@ class ImageSpace:
 
         Raises:
             DatasetError: of the pictures.
-            ConfigError: of the architecture or the attribute.
+            ConfigError: of the architecture, the file of weights or the attribute.
         """
         assert dataset.images is not None
         check_splits(dataset.images)
         check_attribute(dataset, config.image.evaluation)
+        size = config.image.size or choose_size(dataset.images)
         try:
             with torch.device("meta"):  # shapes alone
-                build_method(config.image, config.image.size or choose_size(dataset.images))
+                build_method(config.image, size)
         except ValueError as error:
             raise ConfigError(f"image.model.patch: {error}; give another patch or another image.size") from None
+        if config.image.model.weights is not None:
+            load_backbone_weights(build_backbone(config.image.model, size)[0], config.image.model.weights)
         if config.image.fine_tune is not None:
             check_labels(dataset.images)
 
@@ -73,22 +79,34 @@ class ImageSpace:
             reporter=reporter,
         )
         result = trainer.run()
-        accelerator = config.runtime.accelerator
-        stages = self._stages(run, self._cache(run)).train(task.model, accelerator, resume, reporter)
-        run.write_json(
-            f"{self.name}.json",
-            {
-                task.metric: result.best,
-                "epochs": result.epochs,
-                "steps": result.steps,
-                "seconds": round(result.seconds, 1),
-                **({"stages": stages} if stages else {}),
-            },
-        )
+        stages = self._train_stages(run, task.model, resume=resume, reporter=reporter)
+        if current_world().first:
+            run.write_json(
+                f"{self.name}.json",
+                {
+                    task.metric: result.best,
+                    "epochs": result.epochs,
+                    "steps": result.steps,
+                    "seconds": round(result.seconds, 1),
+                    **({"stages": stages} if stages else {}),
+                },
+            )
         return (
             f"{result.best:.0%} of views find their other view after {result.epochs} epochs, {result.steps} steps in "
             f"{result.seconds:.0f} s"
         )
+
+    def _train_stages(self, run: Run, method: Method, *, resume: bool, reporter: Reporter) -> dict[str, Any]:
+        config = run.config
+        if config.image.fine_tune is None:
+            return {}
+        if current_world().size > 1:
+            raise RunError(
+                "image.fine_tune: labels are learnt by one process; the encoder is trained now: go on without torchrun "
+                "and with --resume"
+            )
+        stages = self._stages(run, self._cache(run))
+        return stages.train(method, config.runtime.accelerator, resume, reporter)
 
     def trained(self, run: Run) -> bool:
         """Whether training has come to its end."""

@@ -35,6 +35,7 @@ class ImageTask(PictureTask):
         judged = held_out if len(held_out) >= 2 else rows
         self._judged = np.random.default_rng(0).permutation(judged)[:_VALIDATION_PICTURES]
         self._start: dict[str, float] | None = None
+        self._loss_sum, self._loss_count = torch.zeros(()), 0
 
     def before_update(self, progress: Progress) -> None:
         """What the method does before the optimiser."""
@@ -47,7 +48,11 @@ class ImageTask(PictureTask):
     def loss(self, model: nn.Module, batch: ImageBatch) -> tuple[Tensor, float]:
         """The method's loss summed over the pictures of a batch, and their number."""
         views = self.views(batch)
-        return model(views) * len(views[0]), len(views[0])
+        count = len(views[0])
+        loss = model(views) * count
+        self._loss_sum = self._loss_sum.to(loss.device) + loss.detach()
+        self._loss_count += count
+        return loss, count
 
     def validate(self) -> dict[str, float]:
         """How well fixed views of pictures find each other, by what is served and without a label, and if it is alive.
@@ -60,8 +65,11 @@ class ImageTask(PictureTask):
             self._start = diagnose(*self._vectors(untrained.to(self.device)))
         values = diagnose(*self._vectors(self.model)) | self.model.diagnostics()
         if self._reporter:
-            for line in warnings(values, self._config.method, start=self._start):
+            told = values | ({"loss": float(self._loss_sum) / self._loss_count} if self._loss_count else {})
+            stuck = self.model.stuck_loss(self._config.batch_size)
+            for line in warnings(told, self._config.method, start=self._start, stuck_loss=stuck):
                 self._reporter.line(line)
+        self._loss_sum, self._loss_count = torch.zeros(()), 0
         return values
 
     def _vectors(self, model: Method) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

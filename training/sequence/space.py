@@ -13,6 +13,7 @@ from recsvc.errors import DatasetError, RunError
 from recsvc.models.sequence.model import SequenceModel
 from recsvc.releases import SpaceEntry
 from training.config import Config
+from training.distributed import current_world
 from training.loop import BEST_WEIGHTS, Trainer
 from training.progress import Reporter
 from training.run import Run
@@ -70,16 +71,17 @@ class BehaviourSpace:
             reporter=reporter,
         )
         result = trainer.run()
-        run.write_json(
-            f"{self.name}.json",
-            {
-                "best": result.best,
-                "best_epoch": result.best_epoch,
-                "epochs": result.epochs,
-                "steps": result.steps,
-                "seconds": round(result.seconds, 1),
-            },
-        )
+        if current_world().first:
+            run.write_json(
+                f"{self.name}.json",
+                {
+                    "best": result.best,
+                    "best_epoch": result.best_epoch,
+                    "epochs": result.epochs,
+                    "steps": result.steps,
+                    "seconds": round(result.seconds, 1),
+                },
+            )
         return (
             f"best validation {task.metric} {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
             f"{result.steps} steps in {result.seconds:.0f} s"

@@ -5,7 +5,7 @@ A place is drawn evenly; it is kept when 32 random bits are below its ``keep``, 
 
 import numpy as np
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 
 _FULL = np.uint32(2**32 - 1)
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.data.graph import HeteroGraph
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 from recsvc.models.graph.config import SkipGramConfig
 from recsvc.models.graph.hops import MetaPath
 from recsvc.models.graph.noise import Noise, draw_negative, noise_by_rule

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsvc.models.compiled import compiled
 from recsvc.models.graph.alias import fill_alias
-from recsvc.models.graph.compiled import compiled
 from recsvc.models.graph.config import NegativeRule
 from recsvc.models.graph.random import below
 

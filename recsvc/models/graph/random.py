@@ -9,7 +9,7 @@ operation on uint64 and int64.
 
 import numpy as np
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 
 # What a stream is for; the first value hashed after the run's seed.
 ORDER, STARTS, WALK, NEGATIVES, DROPS = (np.uint64(purpose) for purpose in range(1, 6))

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsvc.models.graph.compiled import compiled, fetch
+from recsvc.models.compiled import compiled, fetch
 from recsvc.models.graph.noise import draw_negative
 from recsvc.models.graph.random import below, mix, step
 from recsvc.models.graph.skipgram_steps import (

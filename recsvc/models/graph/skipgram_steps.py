@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 
 # Sums may be reordered and contracted, which vectorises the dot products; NaN and infinity keep their meaning, so that
 # a diverged table shows in the loss.

@@ -8,7 +8,7 @@ gone, so they reach farther along the walk.
 import numpy as np
 from numpy.typing import NDArray
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 from recsvc.models.graph.random import mix, step, unit
 
 Float64 = NDArray[np.float64]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 from recsvc.models.graph.random import ORDER, STARTS, WALK, below, key, mix, permuted, step
 
 Int64 = NDArray[np.int64]

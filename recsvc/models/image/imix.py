@@ -5,6 +5,7 @@ blends both views before that. With alpha 0 nothing is mixed and the loss is the
 same heads, which is what i-Mix is to be compared with.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -95,6 +96,10 @@ class IMixNPair(Method):
         queries, keys = projected.chunk(2)
         return n_pair(queries, keys, self.settings.temperature, mix)
 
+    def stuck_loss(self, pictures: int) -> float:
+        """ln N."""
+        return math.log(pictures)
+
 
 class IMixMoCo(MoCo):
     """i-Mix on MoCo; the classes are the keys of the batch, and the queue's keys are nobody's.
@@ -122,6 +127,12 @@ class IMixMoCo(MoCo):
             contrast = torch.cat([keys, self.queue.keys.to(keys.dtype)])
             logits = unit(queries) @ contrast.T / self.temperature
             return label_loss(logits, mix, own_rows(len(anchors)))
+
+    def stuck_loss(self, pictures: int) -> float:
+        """ln(N + K), or MoCo's own where nothing is mixed."""
+        if not self.settings.alpha:
+            return super().stuck_loss(pictures)
+        return (1 + self.symmetric) * math.log(pictures + len(self.queue.keys))
 
 
 class IMixBYOL(BYOL):

@@ -47,6 +47,13 @@ class Method(Encoder, ABC):
     def after_update(self, progress: Progress) -> None:
         """Called after the optimiser's step."""
 
+    def stuck_loss(self, pictures: int) -> float | None:
+        """The loss of a batch of so many pictures in all processes whose features are all equal; None if nothing tells.
+
+        A training whose loss stands there has collapsed, or has not begun.
+        """
+        return None
+
     def diagnostics(self) -> dict[str, float]:
         """Figures of the last forward by name, for the log."""
         return {}

@@ -7,6 +7,7 @@ The moving average and the queue move after the optimiser, as in Algorithm 1. Th
 forward pass, between queries and keys, which is the same: at its first step both encoders are still alike.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -81,6 +82,10 @@ class MoCo(Method):
         for keys in self._new_keys:
             self.queue.enqueue(keys)
         self._new_keys = []
+
+    def stuck_loss(self, pictures: int) -> float:
+        """ln(K + 1), of two directions together where there are two."""
+        return (1 + self.symmetric) * math.log(len(self.queue.keys) + 1)
 
     def diagnostics(self) -> dict[str, float]:
         """Spread of the keys."""

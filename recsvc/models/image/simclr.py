@@ -5,6 +5,7 @@ Self-Supervised Models are Strong Semi-Supervised Learners", NeurIPS 2020, whose
 in the head.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,3 +33,7 @@ class SimCLR(Method):
         projected = self.projector(self.backbone(channels_last(torch.cat([first, second]))))
         z, other = projected.chunk(2)
         return nt_xent(z, other, self.temperature)
+
+    def stuck_loss(self, pictures: int) -> float:
+        """ln(2N - 1)."""
+        return math.log(2 * pictures - 1)

@@ -7,6 +7,7 @@ two full ones (multi-crop, section 3.2) each code is predicted from the V + 1 ot
 ``L = 1/2 sum over i in {0, 1} of 1 / (V + 1) sum over v != i of l(z_v, q_i)``.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -87,6 +88,10 @@ class SwAV(Method):
             self._normalise_prototypes()
         if self.queue is not None and progress.epoch >= self._settings.queue_from_epoch and self._full is not None:
             self.queue.push(*self._full)
+
+    def stuck_loss(self, pictures: int) -> float:
+        """ln K, of the K prototypes."""
+        return math.log(len(self.prototypes.weight))
 
     def diagnostics(self) -> dict[str, float]:
         """Spread of the projections of the full views, and how they use the prototypes, by scores and not by codes.

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 
 _0, _1, _2, _3, _4, _6, _HALF, _SIXTH = (np.float32(value) for value in (0, 1, 2, 3, 4, 6, 0.5, 1 / 6))
 _5 = np.float32(5)

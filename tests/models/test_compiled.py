@@ -3,7 +3,7 @@
 import numba
 import pytest
 
-from recsvc.models.graph.compiled import compiled
+from recsvc.models.compiled import compiled
 
 
 def double(x):
