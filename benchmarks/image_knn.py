@@ -66,14 +66,14 @@ def main() -> None:
             print(f"| {name} | {count:,} | " + " | ".join(shown(column) for column in zip(*rows, strict=True)) + " |")
 
 
-def part_of(dataset: Path, folder: Path) -> Path:
-    """A data set folder with ``_PART`` training pictures of each label and all test pictures."""
+def part_of(dataset: Path, folder: Path, each: int = _PART) -> Path:
+    """A data set folder with so many training pictures of each label, drawn by a fixed seed, and all test pictures."""
     table = pq.read_table(dataset / "images.parquet")
     labels, splits = (np.array(table[name].to_pylist()) for name in ("label", "split"))
     rng = np.random.default_rng(0)
     rows = [np.flatnonzero(splits == "test")]
     for label in np.unique(labels):
-        rows.append(rng.permutation(np.flatnonzero((splits == "train") & (labels == label)))[:_PART])
+        rows.append(rng.permutation(np.flatnonzero((splits == "train") & (labels == label)))[:each])
     folder.mkdir()
     pq.write_table(pa.table(table.take(np.sort(np.concatenate(rows)))), folder / "images.parquet")
     return folder
