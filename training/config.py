@@ -158,7 +158,8 @@ def _explain(error: ValidationError, where: str) -> str:
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
         text = f"{where}: unknown key {key!r}" + (f"; the nearest there is {near[0]!r}" if near else "")
     else:
-        text = f"{where}: {key or 'the whole'}: {first['msg']} (found {first['input']!r})"
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{where}: {key or 'the whole'}: {message} (found {first['input']!r})"
     return text + (f"; and {len(others)} more" if others else "")
 
 

@@ -160,3 +160,10 @@ def test_pictures_from_which_nothing_can_be_learnt_are_refused(tmp_path, files, 
 def test_a_student_without_a_teacher_is_refused():
     with pytest.raises(ConfigError, match=r"a student needs a teacher, which knows labels; give image\.fine_tune too"):
         load_config(overrides=["image.distil={}"])
+
+
+def test_a_layer_that_the_projector_lacks_is_refused_before_anything_is_trained(tmp_path):
+    config = settings("image.fine_tune.layer=3")
+    with pytest.raises(ConfigError, match=r"image\.fine_tune\.layer: the projector has 1 hidden layers; keep 0 to 1"):
+        pipeline.train(write_dataset(tmp_path / "data"), tmp_path / "run", config=config)
+    assert not (tmp_path / "run").exists()

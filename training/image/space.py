@@ -4,23 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from recsvc.data import Dataset
-from recsvc.errors import ConfigError, RunError
-from recsvc.models.image.backbones import build_backbone
+from recsvc.errors import RunError
 from recsvc.models.image.method import Encoder, Method
-from recsvc.models.image.weights import load_backbone_weights
 from recsvc.releases import SpaceEntry
 from training.config import Config
 from training.distributed import current_world
 from training.image.baselines import encoders
 from training.image.cache import PictureCache, check_splits, choose_size
+from training.image.checks import check_labels, check_networks
 from training.image.evaluate import evaluate_pictures
 from training.image.export import export_pictures
 from training.image.labels import attribute_values, check_attribute
-from training.image.methods import build_method
-from training.image.stages import Stages, check_labels
+from training.image.stages import Stages
 from training.image.task import ImageTask
 from training.loop import Trainer
 from training.progress import Reporter
@@ -46,14 +43,7 @@ class ImageSpace:
         assert dataset.images is not None
         check_splits(dataset.images)
         check_attribute(dataset, config.image.evaluation)
-        size = config.image.size or choose_size(dataset.images)
-        try:
-            with torch.device("meta"):  # shapes alone
-                build_method(config.image, size)
-        except ValueError as error:
-            raise ConfigError(f"image.model.patch: {error}; give another patch or another image.size") from None
-        if config.image.model.weights is not None:
-            load_backbone_weights(build_backbone(config.image.model, size)[0], config.image.model.weights)
+        check_networks(config.image, config.image.size or choose_size(dataset.images))
         if config.image.fine_tune is not None:
             check_labels(dataset.images)
 

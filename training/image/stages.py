@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from recsvc.data import ImageTable
-from recsvc.errors import DatasetError
 from recsvc.models.image.backbones import build_backbone
 from recsvc.models.image.classifier import Classifier, fine_tuned
 from recsvc.models.image.method import Encoder, Method
-from training.image.cache import TEST, TRAIN, PictureCache, split_rows
+from training.image.cache import TEST, PictureCache
 from training.image.config import ImageConfig
 from training.image.methods import build_method
 from training.image.supervised import Classes, ClassifierTask, DistilTask, FineTuneTask, accuracy, make_classes
@@ -22,26 +20,6 @@ from training.loop import BEST_WEIGHTS, Trainer
 from training.progress import Reporter
 
 FINE_TUNED, STUDENT = "fine-tuned", "student"
-
-
-def check_labels(images: ImageTable) -> None:
-    """Refuse pictures from whose labels nothing can be learnt, or by whose labels nothing could be judged then.
-
-    Raises:
-        DatasetError: saying which.
-    """
-    if images.splits is None:
-        raise DatasetError(
-            f"{images.place(0)}: image.fine_tune learns from labels, and without a column split nothing is left to "
-            "judge it by; add one with the values train and test"
-        )
-    rows = split_rows(images.splits, len(images), TRAIN)
-    names = {images.labels[row] for row in rows} - {None} if images.labels else set()
-    if len(names) < 2:
-        raise DatasetError(
-            f"{images.place(0)}: image.fine_tune needs two different labels in the split {TRAIN}, and there are "
-            f"{len(names)}; add a column label"
-        )
 
 
 class Stages:

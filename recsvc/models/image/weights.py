@@ -137,7 +137,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             tree = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file of weights") from None
+        raise ConfigError(f"{path}: there is no such file of weights; give another image.model.weights") from None
     except OSError as error:
         raise ConfigError(f"{path}: the weights cannot be read ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
