@@ -134,3 +134,14 @@ TRIO = SMALL | {
 def trio_settings():
     """Settings under which all three spaces of the trio are trained in seconds."""
     return dict(TRIO)
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread, where figures of two trainings are to agree bit for bit."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

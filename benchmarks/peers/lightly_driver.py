@@ -22,7 +22,7 @@ from lightly.models import modules
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from lightly.transforms import SimCLRTransform
 from lightly.utils.scheduler import cosine_schedule
-from PIL import Image
+from lightly_views import Pictures
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -108,19 +108,6 @@ class SwAV(nn.Module):
 
 
 METHODS = {"simclr": SimCLR, "moco": MoCo, "byol": BYOL, "swav": SwAV}
-
-
-class Pictures(torch.utils.data.Dataset):
-    """Decoded pictures and their views."""
-
-    def __init__(self, pictures, transform):
-        self.pictures, self.transform = [Image.fromarray(each) for each in pictures], transform
-
-    def __len__(self):
-        return len(self.pictures)
-
-    def __getitem__(self, row):
-        return self.transform(self.pictures[row])
 
 
 def main():

@@ -17,6 +17,8 @@ from training.image.methods import build_method
 from training.image.task import ImageTask
 from training.loop import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = {
     "pair": (PairContrast, {"pair": {"projection": 8}}),
     "byol": (BYOL, {"byol": {"hidden": 16, "projection": 8, "momentum": 0.8}}),
@@ -37,14 +39,6 @@ METHODS = {
         },
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_cache(count=24):

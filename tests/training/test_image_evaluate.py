@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from recsvc.data import IdIndex, read_dataset
@@ -22,17 +21,11 @@ from training.image.evaluation_config import ImageEvaluation
 from training.image.labels import attribute_values, check_attribute, label_task, label_values
 from training.image.methods import build_method
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = ImageConfig.model_validate({"model": {"width": 4}})
 SETTINGS = ImageEvaluation(neighbours=(3, 200), cutoffs=(10,), resamples=200, label_shares=(0.01, 0.2))
 RETRIEVAL = {"precision@10", "hit_rate@10", "recall@10", "map"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def coloured(count, side=16):

@@ -15,15 +15,9 @@ from training.image.methods import build_method
 from training.image.task import ImageTask
 from training.loop import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = {"n-pair": IMixNPair, "moco": IMixMoCo, "byol": IMixBYOL}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_cache(count=24):

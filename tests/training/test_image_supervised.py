@@ -21,16 +21,10 @@ from training.image.supervised import DistilTask, FineTuneTask, accuracy, make_c
 from training.image.supervised_config import DistilConfig, FineTuneConfig
 from training.loop import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = ("blue", "green", "red")
 LOOP = {"epochs": 12, "learning_rate": 0.01}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_cache(count=90, labelled=lambda row: True):

@@ -17,13 +17,7 @@ from training.image.methods import build_method
 from training.image.task import ImageTask
 from training.loop import Trainer
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_cache(count=40, side=16, splits=None, labels=None):

@@ -17,6 +17,8 @@ from training.precision import FLOAT32
 from training.sections import LoopConfig
 from training.task import Task
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = LoopConfig(
     epochs=6, warmup_steps=5, evaluate_every=2, patience=50, checkpoint_seconds=0, seed=4, learning_rate=0.01
 )
@@ -64,14 +66,6 @@ class ToyTask(Task):
             return {"score": next(self._scores)}
         with torch.no_grad():
             return {"score": -float(((self.model(torch.ones(1, 4)) - 4) ** 2).mean())}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def curves(folder):

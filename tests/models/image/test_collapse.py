@@ -16,15 +16,9 @@ from recsvc.models.image.pair import PairContrast
 from recsvc.models.image.swav import SwAV
 from recsvc.models.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PICTURES, STEPS = 64, 60
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pictures():

@@ -18,17 +18,11 @@ from recsvc.models.image.moco import MoCo
 from recsvc.models.image.n_pair import n_pair
 from recsvc.models.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BASES = ("n-pair", "moco", "byol")
 MOCO = MoCoConfig(queue=12, projection=8, momentum=0.9, head="mlp-norm", norm_groups=1)
 BYOL_SETTINGS = BYOLConfig(hidden=16, projection=8, momentum=0.9, anneal=False)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pictures(count, seed=0):
