@@ -46,7 +46,7 @@ RECOMMEND, SIMILAR = "/v1/recommendations", "/v1/similar"
         (SIMILAR, {"vector": []}, ["body", "vector"]),
         (SIMILAR, {"vector": [0.0] * 4097}, ["body", "vector"]),
         (SIMILAR, {"vector": [10**400, 0, 0, 0]}, ["body", "vector", 0]),
-        (SIMILAR, {"id": "1193", "space": "x" * 33}, ["body", "space"]),
+        (SIMILAR, {"id": "1193", "space": "x" * 41}, ["body", "space"]),
         (SIMILAR, {"id": "1193", "node_type": ""}, ["body", "node_type"]),
         (SIMILAR, {"id": "1193", "node_type": ["film"]}, ["body", "node_type"]),
         (SIMILAR, {"id": "1193", "target_types": "film"}, ["body", "target_types"]),
