@@ -40,9 +40,10 @@ def test_a_run_holds_pixels_weights_and_facts(run):
 
 def test_evaluation_names_its_protocol_and_baselines(run):
     found = pipeline.evaluate(run)["image"]
-    assert set(found["baselines"]) == {"untrained", "pixels"}
+    assert set(found["baselines"]) == {"untrained", "pixels", "histogram"}
     for values in (found["model"], *found["baselines"].values()):
-        assert set(values) == {"knn@20", "precision@10", "map"}
+        assert {"knn@20", "hit_rate@1", "precision@10", "hit_rate@10", "recall@10", "map"} <= set(values)
+        assert set(values) == set(found["model"])
         assert all(0 <= value <= 1 for value in values.values())
     assert found["protocol"]["labels"] == 6 and "no split" in found["protocol"]["queries"]
     assert found["protocol"]["seed"] == 0 and found["protocol"]["data_sha256"] == run.fingerprint
