@@ -107,6 +107,8 @@ def _fit_path(train: Float32, classes: Int64, test: Float32, decays: list[float]
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the weakest decays need no more digits for their arg-max
+        # Few labels of many classes are what is asked about.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         for decay in decays:
             model.set_params(C=1.0 / (decay * len(classes))).fit(train, classes)
             found.append(model.predict(test).astype(np.int64))
