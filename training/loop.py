@@ -71,6 +71,10 @@ class FitResult:
     steps: int
     seconds: float
 
+    def facts(self, metric: str) -> dict[str, Any]:
+        """For the run's record: the best value under a name, and what the training took."""
+        return {metric: self.best, "epochs": self.epochs, "steps": self.steps, "seconds": round(self.seconds, 1)}
+
 
 class Trainer:
     """Trains one task in one folder; construct with ``resume=True`` to go on from its newest checkpoint."""

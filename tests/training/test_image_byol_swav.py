@@ -14,8 +14,6 @@ from training.config import load_config
 from training.image.cache import PictureCache
 from training.image.config import ImageConfig
 from training.image.methods import build_method
-from training.image.task import ImageTask
-from training.loop import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,49 +51,29 @@ def make_config(name):
     return ImageConfig.model_validate(base | METHODS[name][1])
 
 
-class Killed(BaseException):
-    """Stands for `kill -9`."""
-
-
-class MortalTask(ImageTask):
-    left = -1
-
-    def loss(self, model, batch):
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-        return super().loss(model, batch)
-
-
-def fit(folder, config, *, steps=-1, resume=False):
-    task = MortalTask(make_cache(), config)
-    task.left = steps
-    return Trainer(task, config.loop, folder, accelerator="cpu", resume=resume).run()
-
-
 @pytest.mark.parametrize("name", METHODS)
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, name):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, fit, killed, name):
     config = make_config(name)
     assert type(build_method(config, 16)) is METHODS[name][0]
-    fit(tmp_path / "whole", config)
+    fit(tmp_path / "whole", config, make_cache())
     for steps in (1, 4):
         folder = tmp_path / f"killed{steps}"
-        with pytest.raises(Killed):
-            fit(folder, config, steps=steps)
-        fit(folder, config, resume=True)
+        with pytest.raises(killed):
+            fit(folder, config, make_cache(), die_at=steps)
+        fit(folder, config, make_cache(), resume=True)
         (wanted, _), (found, _) = (load_checkpoint(each / "checkpoints") for each in (tmp_path / "whole", folder))
         assert wanted.keys() == found.keys() and len(wanted) > 20
         assert all(torch.equal(found[key], tensor) for key, tensor in wanted.items())
 
 
-def test_what_a_step_depends_on_is_in_the_checkpoint(tmp_path):
-    fit(tmp_path / "swav", make_config("swav"))
+def test_what_a_step_depends_on_is_in_the_checkpoint(tmp_path, fit):
+    fit(tmp_path / "swav", make_config("swav"), make_cache())
     tensors, _ = load_checkpoint(tmp_path / "swav" / "checkpoints")
     assert tensors["model.queue.seen"] == 40, "five of six steps of eight pictures"
     assert tensors["model.queue.rows"].norm(dim=2).allclose(torch.ones(2, 12))
     start = build_method(make_config("swav"), 16).prototypes.weight
     assert not torch.allclose(tensors["model.prototypes.weight"], start, atol=1e-3)
-    fit(tmp_path / "byol", make_config("byol"))
+    fit(tmp_path / "byol", make_config("byol"), make_cache())
     tensors, _ = load_checkpoint(tmp_path / "byol" / "checkpoints")
     start = dict(build_method(make_config("byol"), 16).state_dict())
     for name in ("target.0.stem.0.weight", "target.0.stem.1.running_mean", "target.1.output.weight"):

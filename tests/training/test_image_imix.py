@@ -12,8 +12,6 @@ from training.config import load_config
 from training.image.cache import PictureCache
 from training.image.config import ImageConfig
 from training.image.methods import build_method
-from training.image.task import ImageTask
-from training.loop import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,35 +38,15 @@ def make_config(**i_mix):
     )
 
 
-class Killed(BaseException):
-    """Stands for `kill -9`."""
-
-
-class MortalTask(ImageTask):
-    left = -1
-
-    def loss(self, model, batch):
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
-        return super().loss(model, batch)
-
-
-def fit(folder, config, *, steps=-1, resume=False):
-    task = MortalTask(make_cache(), config)
-    task.left = steps
-    Trainer(task, config.loop, folder, accelerator="cpu", resume=resume).run()
-
-
 @pytest.mark.parametrize(
     ("base", "kind", "input_mix"), [("n-pair", "mixup", 2), ("moco", "cutmix", 0), ("byol", "mixup", 1)]
 )
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, base, kind, input_mix):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, fit, killed, base, kind, input_mix):
     config = make_config(base=base, kind=kind, input_mix=input_mix)
-    fit(tmp_path / "whole", config)
-    with pytest.raises(Killed):
-        fit(tmp_path / "killed", config, steps=4)
-    fit(tmp_path / "killed", config, resume=True)
+    fit(tmp_path / "whole", config, make_cache())
+    with pytest.raises(killed):
+        fit(tmp_path / "killed", config, make_cache(), die_at=4)
+    fit(tmp_path / "killed", config, make_cache(), resume=True)
     (wanted, _), (found, _) = (load_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "killed"))
     assert wanted.keys() == found.keys() and len(wanted) > 20
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())

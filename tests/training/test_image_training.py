@@ -34,26 +34,6 @@ def make_config(**loop):
     return ImageConfig.model_validate({"model": {"width": 4}, "batch_size": 12, "loop": loop})
 
 
-class Killed(BaseException):
-    """Stands for `kill -9`."""
-
-
-class MortalTask(ImageTask):
-    die_at = -1
-
-    def loss(self, model, batch):
-        if self.die_at == 0:
-            raise Killed
-        self.die_at -= 1
-        return super().loss(model, batch)
-
-
-def fit(folder, config, *, die_at=-1, resume=False, cache=None):
-    task = MortalTask(cache or make_cache(), config)
-    task.die_at = die_at
-    return task, Trainer(task, config.loop, folder, accelerator="cpu", resume=resume).run()
-
-
 def test_each_epoch_shows_every_training_picture_once_and_no_other():
     splits = tuple(["train", "validation", "test", None] * 10)
     task = ImageTask(make_cache(splits=splits), make_config())
@@ -99,12 +79,12 @@ def test_loss_is_summed_over_pictures():
 
 
 @pytest.mark.parametrize("die_at", [0, 1, 4, 7])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, die_at):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, fit, killed, die_at):
     config = make_config()
-    fit(tmp_path / "whole", config)
-    with pytest.raises(Killed):
-        fit(tmp_path / "killed", config, die_at=die_at)
-    fit(tmp_path / "killed", config, resume=True)
+    fit(tmp_path / "whole", config, make_cache())
+    with pytest.raises(killed):
+        fit(tmp_path / "killed", config, make_cache(), die_at=die_at)
+    fit(tmp_path / "killed", config, make_cache(), resume=True)
     (wanted, state), (found, resumed) = (
         load_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "killed")
     )
@@ -131,7 +111,7 @@ def test_the_last_epoch_is_kept_whatever_validation_says(tmp_path):
     assert all(torch.equal(kept[name], tensors[f"model.{name}"]) for name in kept)
 
 
-def test_a_few_pictures_are_learnt(tmp_path):
+def test_a_few_pictures_are_learnt(tmp_path, fit):
     config = make_config(epochs=150, evaluate_every=150, learning_rate=0.003)
     gentle = config.views.model_copy(update={"crop_area": 0.5, "strength": 0.2})
     model = config.model.model_copy(update={"width": 8})
@@ -141,31 +121,31 @@ def test_a_few_pictures_are_learnt(tmp_path):
     before.model.eval()
     with torch.inference_mode():
         assert before.validate()["view_match"] < 0.8
-    task, result = fit(tmp_path, config, cache=cache)
+    task, result = fit(tmp_path, config, cache)
     assert result.best > 0.9
     task.model.eval()
     with torch.inference_mode():
         assert task.validate()["spread"] > 0.2
 
 
-def test_labels_change_nothing(tmp_path):
+def test_labels_change_nothing(tmp_path, fit):
     config = make_config(epochs=1)
-    plain, _ = fit(tmp_path / "plain", config)
-    labelled, _ = fit(tmp_path / "labelled", config, cache=make_cache(labels=tuple("ab" * 20)))
+    plain, _ = fit(tmp_path / "plain", config, make_cache())
+    labelled, _ = fit(tmp_path / "labelled", config, make_cache(labels=tuple("ab" * 20)))
     for name, tensor in plain.model.state_dict().items():
         assert torch.equal(labelled.model.state_dict()[name], tensor)
 
 
-def test_held_out_pictures_change_nothing(tmp_path):
+def test_held_out_pictures_change_nothing(tmp_path, fit):
     splits = tuple(["train", "train", "test", "validation"] * 10)
     cache = make_cache(splits=splits)
     blank = np.where(np.isin(np.array(splits), ("test", "validation"))[:, None, None, None], 0, cache.pixels)
     config = make_config(epochs=1)
-    seen, _ = fit(tmp_path / "seen", config, cache=cache)
+    seen, _ = fit(tmp_path / "seen", config, cache)
     unseen, _ = fit(
         tmp_path / "unseen",
         config,
-        cache=PictureCache(cache.spec, cache.ids, None, splits, blank.astype(np.uint8)),
+        PictureCache(cache.spec, cache.ids, None, splits, blank.astype(np.uint8)),
     )
     for name, tensor in seen.model.state_dict().items():
         assert torch.equal(unseen.model.state_dict()[name], tensor)

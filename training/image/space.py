@@ -71,16 +71,8 @@ class ImageSpace:
         result = trainer.run()
         stages = self._train_stages(run, task.model, resume=resume, reporter=reporter)
         if current_world().first:
-            run.write_json(
-                f"{self.name}.json",
-                {
-                    task.metric: result.best,
-                    "epochs": result.epochs,
-                    "steps": result.steps,
-                    "seconds": round(result.seconds, 1),
-                    **({"stages": stages} if stages else {}),
-                },
-            )
+            facts = result.facts(task.metric) | ({"stages": stages} if stages else {})
+            run.write_json(f"{self.name}.json", facts)
         return (
             f"{result.best:.0%} of views find their other view after {result.epochs} epochs, {result.steps} steps in "
             f"{result.seconds:.0f} s"
@@ -110,7 +102,8 @@ class ImageSpace:
             catalogue = run.catalogue()
             values = attribute_values(catalogue, list(cache.ids), config.evaluation.attribute)
             catalogue.close()
-        methods = encoders(self.load_model(run, cache), config, cache.spec)
+        stages = self._stages(run, cache)
+        methods = encoders(stages.served(), config, cache.spec)
         judged = evaluate_pictures(methods, cache, config, config.evaluation, values)
         figures = dict(judged.figures)
         return {
@@ -123,7 +116,7 @@ class ImageSpace:
                 "data_sha256": run.fingerprint,
                 "seed": config.loop.seed,
             },
-            "model": figures.pop("model") | self._stages(run, cache).test_accuracy(),
+            "model": figures.pop("model") | stages.test_accuracy(),
             "baselines": figures,
             "intervals": judged.intervals,
         }

@@ -3,6 +3,7 @@
 Folders of a run: ``image`` (the method), ``image/fine-tuned``, ``image/student``.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Stages:
         found: dict[str, Any] = {}
         config = self._config
         if config.fine_tune is not None:
-            classes = self.classes()
+            classes = self.classes
             torch.manual_seed(config.fine_tune.loop.seed)
             tuned = fine_tuned(method, len(classes.names), config.fine_tune.layer)
             task: ClassifierTask = FineTuneTask(tuned, self._cache, classes, config.fine_tune)
@@ -44,6 +45,7 @@ class Stages:
                 found[STUDENT] = self._fit(task, STUDENT, accelerator, resume, reporter)
         return found
 
+    @cached_property
     def classes(self) -> Classes:
         """The labels that the fine-tuning uses."""
         assert self._config.fine_tune is not None
@@ -55,11 +57,12 @@ class Stages:
         method.load_state_dict(load_file(self._folder / BEST_WEIGHTS))
         return method.eval()
 
+    @cached_property
     def classifiers(self) -> dict[str, Classifier]:
         """The trained classifiers by their stage, in evaluation mode; the last is served."""
         config, found = self._config, {}
         if config.fine_tune is not None:
-            count = len(self.classes().names)
+            count = len(self.classes.names)
             fresh = build_method(config, self._cache.spec.size)
             found[FINE_TUNED] = fine_tuned(fresh, count, config.fine_tune.layer)
             if config.distil is not None:
@@ -71,18 +74,16 @@ class Stages:
 
     def served(self) -> Encoder:
         """The encoder of the last stage, in evaluation mode."""
-        return next(reversed(self.classifiers().values()), None) or self.method()
+        return next(reversed(self.classifiers.values()), None) or self.method()
 
     def test_accuracy(self) -> dict[str, float]:
         """Accuracy of the classifiers on the pictures of the split test."""
-        classifiers = self.classifiers()
-        if not classifiers:
-            return {}
-        classes = self.classes()
-        rows = classes.splits.get(TEST)
-        if rows is None:
-            return {}
-        return {f"accuracy_{name}": accuracy(model, self._cache, classes, rows) for name, model in classifiers.items()}
+        found = {}
+        for name, model in self.classifiers.items():
+            rows = self.classes.splits.get(TEST)
+            if rows is not None:
+                found[f"accuracy_{name}"] = accuracy(model, self._cache, self.classes, rows)
+        return found
 
     def _student(self, count: int) -> Classifier:
         distil = self._config.distil
@@ -96,9 +97,4 @@ class Stages:
     ) -> dict[str, Any]:
         folder = self._folder / name
         result = Trainer(task, task.loop, folder, accelerator=accelerator, resume=resume, reporter=reporter).run()
-        return {
-            "accuracy": result.best,
-            "epochs": result.epochs,
-            "steps": result.steps,
-            "seconds": round(result.seconds, 1),
-        }
+        return result.facts(task.metric)

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from recsvc.models.image.classifier import Classifier
 from recsvc.models.image.distillation import distillation_with_labels
-from recsvc.pictures import normalise
 from training.image.batches import ImageBatch
 from training.image.cache import TEST, TRAIN, VALIDATION, PictureCache
+from training.image.encode import outputs
 from training.image.picture_task import PictureTask
 from training.image.supervised_config import DistilConfig, FineTuneConfig
 
 Int64 = NDArray[np.int64]
 
-_BATCH = 256
 # Where no picture of the split `validation` has a label, so many of those that teach are judged.
 _JUDGED = 1000
 
@@ -67,13 +66,10 @@ def make_classes(cache: PictureCache, share: float, seed: int) -> Classes:
 
 def accuracy(model: Classifier, cache: PictureCache, classes: Classes, rows: Int64) -> float:
     """Share of pictures, whole and unchanged, whose class is the first choice; the model in evaluation mode."""
-    device = next(model.parameters()).device
-    right = 0
-    with torch.inference_mode():
-        for part in np.split(rows, range(_BATCH, len(rows), _BATCH)):
-            logits = model(torch.from_numpy(normalise(np.asarray(cache.pixels[part]), cache.spec)).to(device))
-            right += int((logits.argmax(1).cpu().numpy() == classes.numbers[part]).sum())
-    return right / max(1, len(rows))
+    if not len(rows):
+        return 0.0
+    said = [logits.argmax(axis=1) for logits in outputs(model, model, cache.pixels[rows], cache.spec)]
+    return float((np.concatenate(said) == classes.numbers[rows]).mean())
 
 
 class ClassifierTask(PictureTask):
@@ -92,14 +88,14 @@ class ClassifierTask(PictureTask):
         super().__init__(cache, rows, config.batch_size, config.loop, config.views.view_set())
         self.model: Classifier = model
         self.classes = classes
+        self._used = np.full(len(cache), -1)
+        self._used[classes.taught] = classes.numbers[classes.taught]
         judged = classes.splits.get(VALIDATION, classes.taught[:0])
         self._judged = judged if len(judged) else np.random.default_rng(0).permutation(classes.taught)[:_JUDGED]
 
     def labels(self, batch: ImageBatch) -> Tensor:
         """Class numbers of this process's pictures of a batch, int64 [B]; -1 where a label is not used."""
-        rows = batch.rows[batch.own]
-        used = np.isin(rows, self.classes.taught)
-        return torch.from_numpy(np.where(used, self.classes.numbers[rows], -1)).to(self.device)
+        return torch.from_numpy(self._used[batch.rows[batch.own]]).to(self.device)
 
     def validate(self) -> dict[str, float]:
         """Accuracy on pictures as they are."""

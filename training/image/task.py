@@ -74,10 +74,9 @@ class ImageTask(PictureTask):
 
     def _vectors(self, model: Method) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Vectors of two views of each judged picture, the same at every validation."""
+        model.eval()
         first, second = (
-            torch.cat(
-                [model.eval().features(part) for part in torch.split(views, self._config.batch_size)],
-            )
+            torch.cat([model.features(part) for part in torch.split(views, self._config.batch_size)])
             for views in self.views(ImageBatch(self._judged, 1))[:2]
         )
         return first.cpu().numpy(), second.cpu().numpy()

@@ -72,16 +72,7 @@ class BehaviourSpace:
         )
         result = trainer.run()
         if current_world().first:
-            run.write_json(
-                f"{self.name}.json",
-                {
-                    "best": result.best,
-                    "best_epoch": result.best_epoch,
-                    "epochs": result.epochs,
-                    "steps": result.steps,
-                    "seconds": round(result.seconds, 1),
-                },
-            )
+            run.write_json(f"{self.name}.json", result.facts("best") | {"best_epoch": result.best_epoch})
         return (
             f"best validation {task.metric} {result.best:.4f} at epoch {result.best_epoch} of {result.epochs}, "
             f"{result.steps} steps in {result.seconds:.0f} s"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recsvc.models.image.parallel import gather, own_rows
+from recsvc.models.image.projections import unit
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -25,7 +26,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """
     N = len(first)
     with torch.autocast(first.device.type, enabled=False):
-        first, second = (F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1) for z in (first, second))
+        first, second = unit(first), unit(second)
         everyone = torch.cat([gather(first), gather(second)])
         logits = torch.cat([first, second]) @ everyone.T / temperature
         rows = torch.arange(N, device=first.device) + own_rows(N)

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+from torch.distributed import ReduceOp
 
 
 def world() -> tuple[int, int]:
@@ -44,6 +45,13 @@ def from_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def over_processes(values: Tensor, operation: ReduceOp.RedOpType = ReduceOp.SUM) -> Tensor:
+    """Values put together with those of all processes, in place; without a gradient."""
+    if world()[1] > 1:
+        dist.all_reduce(values, op=operation)
+    return values
+
+
 def own_rows(count: int) -> int:
     """Where this process's ``count`` rows begin among the gathered ones."""
     return world()[0] * count
@@ -64,8 +72,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
+        gradient = over_processes(gradient.contiguous())
         count: int = ctx.count  # type: ignore[attr-defined]
         first = own_rows(count)
         return gradient[first : first + count]

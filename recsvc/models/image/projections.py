@@ -7,9 +7,14 @@ from torch import Tensor
 from recsvc.metrics.representation import spread
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """The same in float32, or in float64 where it comes in it: what statistics and losses are reckoned in."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 def unit(projections: Tensor) -> Tensor:
-    """Rows [B, D] at length one, in float32, or in float64 where they come in it; call it outside of autocast."""
-    return F.normalize(projections if projections.dtype == torch.float64 else projections.float(), dim=1)
+    """Rows [B, D] at length one, in float32 or wider; call it outside of autocast."""
+    return F.normalize(wide(projections), dim=1)
 
 
 def projection_spread(projections: Tensor) -> float:

@@ -9,11 +9,11 @@ while the marginals of the prototypes are only near B/K after few iterations.
 """
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ReduceOp
 
-from recsvc.models.image.parallel import world
+from recsvc.models.image.parallel import over_processes
+from recsvc.models.image.projections import wide
 
 # exp(-2 / epsilon), the ratio of the least to the largest entry for cosines, must stay above float32's least, e^-87.
 _LEAST_LINEAR_EPSILON = 0.03
@@ -32,15 +32,15 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int = 3) -> Tensor:
         iterations: 3 in the paper.
     """
     with torch.autocast(scores.device.type, enabled=False):
-        scores = scores if scores.dtype == torch.float64 else scores.float()
+        scores = wide(scores)
         if epsilon < _LEAST_LINEAR_EPSILON:
             return _by_logarithms(scores, epsilon, iterations)
         # The largest entry of all becomes 1, which changes no code and keeps exp() finite.
-        largest = _over_processes(scores.amax(), ReduceOp.MAX)
+        largest = over_processes(scores.amax(), ReduceOp.MAX)
         q = (scores - largest).div_(epsilon).exp_()
         v = q.new_ones(len(q))
         for _ in range(iterations):
-            u = _over_processes(v @ q, ReduceOp.SUM).reciprocal_()
+            u = over_processes(v @ q).reciprocal_()
             v = (q @ u).reciprocal_()
         return q.mul_(u).mul_(v.unsqueeze(1))
 
@@ -50,13 +50,7 @@ def _by_logarithms(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     log_v = logits.new_zeros(len(logits), 1)
     for _ in range(iterations):
         terms = logits + log_v
-        largest = _over_processes(terms.amax(dim=0), ReduceOp.MAX)
-        log_u = -largest - _over_processes((terms - largest).exp().sum(dim=0), ReduceOp.SUM).log()
+        largest = over_processes(terms.amax(dim=0), ReduceOp.MAX)
+        log_u = -largest - over_processes((terms - largest).exp().sum(dim=0)).log()
         log_v = -torch.logsumexp(logits + log_u, dim=1, keepdim=True)
     return (logits + log_u + log_v).exp()
-
-
-def _over_processes(values: Tensor, operation: ReduceOp.RedOpType) -> Tensor:
-    if world()[1] > 1:
-        dist.all_reduce(values, op=operation)
-    return values

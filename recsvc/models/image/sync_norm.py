@@ -7,13 +7,13 @@ alone, and DistributedDataParallel refuses it, and what derives from it, in a mo
 """
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from recsvc.models.image.norms import ModuleT, replace_norms
-from recsvc.models.image.parallel import gather_detached, world
+from recsvc.models.image.parallel import gather_detached, over_processes, world
+from recsvc.models.image.projections import wide
 
 
 class SyncNorm(_BatchNorm):
@@ -66,37 +66,32 @@ class _SyncBatchNorm(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        wide = _wide(x)
-        variance, mean = torch.var_mean(wide, _others(x), correction=0)
+        rows = wide(x)
+        variance, mean = torch.var_mean(rows, _others(x), correction=0)
         own = mean.new_tensor([x.numel() / x.shape[1]])
-        rows = gather_detached(torch.cat([own, mean, variance])[None])
-        counts, means, variances = rows.tensor_split([1, 1 + len(mean)], dim=1)
+        found = gather_detached(torch.cat([own, mean, variance])[None])
+        counts, means, variances = found.tensor_split([1, 1 + len(mean)], dim=1)
         count = counts.sum()
         mean = (counts * means).sum(dim=0) / count
         variance = (counts * (variances + (means - mean) ** 2)).sum(dim=0) / count
         scale = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, weight, mean, scale, count)
         ctx.mark_non_differentiable(mean, variance, count)
-        normalised = (wide - _along(mean, x)) * _along(scale * _wide(weight), x) + _along(_wide(bias), x)
+        normalised = (rows - _along(mean, x)) * _along(scale * wide(weight), x) + _along(wide(bias), x)
         return normalised.to(x.dtype), mean, variance, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, scale, count = ctx.saved_tensors  # type: ignore[attr-defined]
-        gradient = _wide(gradient)
-        normalised = (_wide(x) - _along(mean, x)) * _along(scale, x)
+        gradient = wide(gradient)
+        normalised = (wide(x) - _along(mean, x)) * _along(scale, x)
         sums = torch.stack([gradient.sum(_others(x)), (gradient * normalised).sum(_others(x))])
         own_bias, own_weight = sums.clone()
-        if world()[1] > 1:
-            dist.all_reduce(sums)
+        sums = over_processes(sums)
         mean_gradient, mean_product = (_along(each, x) for each in sums / count)
-        slope = (gradient - mean_gradient - normalised * mean_product) * _along(scale * _wide(weight), x)
+        slope = (gradient - mean_gradient - normalised * mean_product) * _along(scale * wide(weight), x)
         return slope.to(x.dtype), own_weight.to(weight.dtype), own_bias.to(weight.dtype), None
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _others(x: Tensor) -> list[int]:
