@@ -1,10 +1,12 @@
-"""The commands that look after a store: list, show, verify, activate, roll back, delete."""
+"""The commands that look after a store: list, show, verify, activate, split, roll back, delete."""
 
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from recsvc.errors import ReleaseError
 
 releases_app = typer.Typer(help="Look after the releases of a store.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -56,6 +58,19 @@ def releases_activate(release: ReleaseId, store: StoreFolder, reason: Reason = "
     print(release)
 
 
+@releases_app.command("split")
+def releases_split(
+    shares: Annotated[list[str], typer.Argument(metavar="ID=SHARE...", help="Releases with shares that add up to 1.")],
+    store: StoreFolder,
+    reason: Reason = "asked for",
+) -> None:
+    """Verify releases and let them share the traffic; the first leads, and answers for one that fails."""
+    from recsvc.releases import Store
+
+    Store(store).split([_share(text) for text in shares], actor=_actor(), reason=reason)
+    print("\n".join(shares))
+
+
 @releases_app.command("rollback")
 def releases_rollback(store: StoreFolder, reason: Reason = "asked for") -> None:
     """Go back to the release that was active before."""
@@ -74,6 +89,14 @@ def releases_gc(
 
     for release_id in Store(store).gc(keep):
         print(release_id)
+
+
+def _share(text: str) -> tuple[str, float]:
+    release, _, share = text.rpartition("=")
+    try:
+        return release, float(share)
+    except ValueError:
+        raise ReleaseError(f"{text!r} is no share: write ID=SHARE, such as {release or share}=0.1.") from None
 
 
 def _actor() -> str:

@@ -1,14 +1,17 @@
 """Releases: immutable folders that the service answers from, and the store that keeps them."""
 
 from recsvc.releases.catalogue import Catalogue, CatalogueItem, write_catalogue
+from recsvc.releases.info import ReleaseInfo
 from recsvc.releases.lock import folder_lock
 from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, PictureEntry, SpaceEntry, read_manifest
-from recsvc.releases.pointer import ActiveRelease
+from recsvc.releases.pointer import ActiveRelease, slots_of
 from recsvc.releases.promotions import Promotion
+from recsvc.releases.shares import SLOTS
 from recsvc.releases.stages import Stage
-from recsvc.releases.store import ReleaseInfo, Store
+from recsvc.releases.store import Store
 
 __all__ = [
+    "SLOTS",
     "ActiveRelease",
     "Catalogue",
     "CatalogueItem",
@@ -23,5 +26,6 @@ __all__ = [
     "Store",
     "folder_lock",
     "read_manifest",
+    "slots_of",
     "write_catalogue",
 ]

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import weakref
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -41,6 +41,8 @@ CREATE TABLE things (
 """
 _ITEM = 0
 """The number of the items' type."""
+_AT_ONCE = 1000
+"""How many things are read at once where all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,11 @@ class Catalogue:
         if len(by_row) != len(set(wanted)):
             raise _refusal(self._path, "rows are missing")
         return [self._item(row, *by_row[row]) for row in wanted]
+
+    def __iter__(self) -> Iterator[CatalogueItem]:
+        """All things by row, read some at a time."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self.items(range(start, min(start + _AT_ONCE, len(self))))
 
     def close(self) -> None:
         """Close the file; ids, types and popularity stay."""

@@ -4,7 +4,7 @@ The pointer is the truth and the log follows it: a crash between the two is mend
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -17,11 +17,11 @@ from recsvc.releases.stages import Stage, StageHook
 
 LOG_NAME: Final = "promotions.jsonl"
 
-Action = Literal["activate", "rollback", "reconcile"]
+Action = Literal["activate", "split", "rollback", "reconcile"]
 
 
 class Promotion(StrictModel):
-    """One line of the log; ``before`` and ``after`` stand in it as ``from`` and ``to``."""
+    """One line of the log; ``before`` and ``after`` stand in it as ``from`` and ``to``: the leading releases."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
@@ -31,16 +31,33 @@ class Promotion(StrictModel):
     after: ReleaseId | None = Field(alias="to")
     actor: Annotated[str, Field(min_length=1)]
     reason: str
+    shares: dict[ReleaseId, float] | None = None  # where several releases take traffic, the leading one first
 
 
-def new_promotion(action: Action, before: str | None, after: str | None, *, actor: str, reason: str) -> Promotion:
+def new_promotion(
+    action: Action,
+    before: str | None,
+    after: str | None,
+    *,
+    actor: str,
+    reason: str,
+    shares: Mapping[str, float] | None = None,
+) -> Promotion:
     """A line for this moment.
 
     Raises:
         ReleaseError: If the actor is empty, or the actor or the reason cannot be logged.
     """
     try:
-        return Promotion(time=utc_now(), action=action, before=before, after=after, actor=actor, reason=reason)
+        return Promotion(
+            time=utc_now(),
+            action=action,
+            before=before,
+            after=after,
+            actor=actor,
+            reason=reason,
+            shares=None if shares is None else dict(shares),
+        )
     except ValidationError as error:
         raise ReleaseError(f"The promotion cannot be logged: {first_problem(error)}.") from error
 
@@ -70,7 +87,7 @@ def append_promotion(store: Path, promotion: Promotion, stage: StageHook) -> Non
     """Add one line and write it through to the disk."""
     path = store / LOG_NAME
     is_new = not path.exists()
-    line = promotion.model_dump_json().encode() + b"\n"
+    line = promotion.model_dump_json(exclude=None if promotion.shares else {"shares"}).encode() + b"\n"
     write_synced(path, line, "ab", midway=lambda: stage(Stage.MID_LOG))
     if is_new:
         sync_folder(store)
@@ -90,16 +107,17 @@ def drop_torn_line(store: Path) -> None:
 
 
 def rollback_candidates(promotions: Iterable[Promotion], active: str | None) -> list[str]:
-    """The releases that a rollback may return to, nearest first.
+    """The releases that a rollback may return to, nearest first; ``active`` is the one that has all the traffic.
 
     Activations stack up, and a rollback takes off all that lies above the release it returned to. So one
     rollback after another leads further back, never forth again to a release that was rolled back from.
     A reconciling line counts as a rollback where its release lies in the stack, because it may have been one.
+    A split is no place to return to: a rollback from it gives all the traffic to what had it before.
     """
     stack: list[str] = []
     for promotion in promotions:
         release = promotion.after
-        if release is None:
+        if release is None or promotion.shares is not None:
             continue
         if promotion.action != "activate" and release in stack:
             while stack[-1] != release:

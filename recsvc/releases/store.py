@@ -2,7 +2,7 @@
 
 ::
 
-    STORE/current                 the active release, with the sum of its manifest; replaced by a rename
+    STORE/current                 the active releases and their shares; replaced by a rename
     STORE/promotions.jsonl        who activated what, when and why; only ever added to
     STORE/releases/<id>/          one immutable release
     STORE/releases/.staging-*/    being published: locked by its publisher
@@ -18,16 +18,13 @@ folders. Locks are flocks: the store belongs on a local file system, changed fro
 import builtins
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-
-from pydantic import JsonValue
 
 from recsvc.errors import ReleaseError
 from recsvc.releases.files import sync_folder
+from recsvc.releases.info import ReleaseInfo
 from recsvc.releases.lock import exclusive, folder_lock
 from recsvc.releases.manifest import Manifest, ManifestDraft, check_release_id, created_of
 from recsvc.releases.pointer import (
@@ -37,6 +34,7 @@ from recsvc.releases.pointer import (
     Pointer,
     read_pointer,
     sole_pointer,
+    split_pointer,
     swap_pointer,
 )
 from recsvc.releases.promotions import (
@@ -48,30 +46,10 @@ from recsvc.releases.promotions import (
     read_promotions,
     rollback_candidates,
 )
+from recsvc.releases.shares import count_slots
 from recsvc.releases.stages import Stage, StageHook, no_hook
 from recsvc.releases.staging import STAGING, TRASH, seal, sweep
 from recsvc.releases.verify import Checked, check_layout, verify_release
-
-
-@dataclass(frozen=True)
-class ReleaseInfo:
-    """One release as a list shows it.
-
-    Attributes:
-        id: The release id.
-        created: When it was published, UTC.
-        active: Whether it takes traffic.
-        size: Bytes of its files; 0 where the manifest is damaged.
-        metrics: What the manifest says about its quality; empty where the manifest is damaged.
-        damage: What is wrong with it, as far as its manifest, file names and sizes tell; None if nothing is.
-    """
-
-    id: str
-    created: datetime
-    active: bool
-    size: int
-    metrics: Mapping[str, JsonValue] = field(default_factory=dict)
-    damage: str | None = None
 
 
 class Store:
@@ -189,10 +167,40 @@ class Store:
             promotion = new_promotion("activate", before, release_id, actor=actor, reason=reason)
             # Not against the sum in `current`, which is replaced here: so activating mends one that rotted.
             checked = verify_release(self.path_of(release_id), release_id)
-            self._promote(promotion, checked, stage or no_hook)
+            self._promote(promotion, sole_pointer(release_id, checked.manifest_sha256), stage or no_hook)
+
+    def split(
+        self, shares: Sequence[tuple[str, float]], *, actor: str, reason: str, stage: StageHook | None = None
+    ) -> None:
+        """Verify releases and let them take traffic side by side; nothing happens if they do so already.
+
+        Args:
+            shares: Releases with their shares of the traffic, the leading one first: it also answers for one that
+                a service refuses. In steps of 0.0001; together 1.
+            actor: Who does it, for the log.
+            reason: Why, for the log.
+            stage: Called with every ``Stage`` of activating as it is reached.
+
+        Raises:
+            ReleaseError: If a share or their sum is wrong, or a release comes twice, is missing or damaged; then
+                what is active stays.
+        """
+        counts = count_slots(shares)
+        if len(counts) == 1:
+            self.activate(shares[0][0], actor=actor, reason=reason, stage=stage)
+            return
+        for release_id in counts:
+            self.path_of(release_id)
+        with self._changing():
+            sums = {id: verify_release(self.path_of(id), id).manifest_sha256 for id in counts}
+            pointer = split_pointer(counts, sums, self._readable_pointer())
+            promotion = new_promotion(
+                "split", self._leading(), pointer.leading, actor=actor, reason=reason, shares=pointer.shares
+            )
+            self._promote(promotion, pointer, stage or no_hook)
 
     def rollback(self, *, actor: str, reason: str) -> str:
-        """Make the release active that was so before, and return its id.
+        """Make the release active that was so before, alone, and return its id.
 
         Again and again leads further and further back, never to a release that was rolled back from. One
         that is damaged is passed over, and the log line says so.
@@ -203,14 +211,14 @@ class Store:
         self._check_exists()
         with self._changing():
             before = self._leading()
-            checked, passed_over = self._previous(before)
+            checked, passed_over = self._previous()
             if checked is None:
                 why = "".join(f" {problem}" for problem in passed_over.values())
                 raise ReleaseError(f"There is no earlier release in {self.path} to roll back to.{why}")
             release_id = checked.release_id
             note = f" [passed over as damaged: {', '.join(passed_over)}]" if passed_over else ""
             promotion = new_promotion("rollback", before, release_id, actor=actor, reason=reason + note)
-            self._promote(promotion, checked, no_hook)
+            self._promote(promotion, sole_pointer(release_id, checked.manifest_sha256), no_hook)
         return release_id
 
     def gc(self, keep: int) -> builtins.list[str]:
@@ -229,7 +237,7 @@ class Store:
         self._check_exists()
         with self._changing():
             kept = {active.id for active in self.current()} | set(self._ids()[:keep])
-            previous, _ = self._previous(self._leading())
+            previous, _ = self._previous()
             if previous is not None:
                 kept.add(previous.release_id)
             doomed = [release_id for release_id in self._ids() if release_id not in kept]
@@ -268,9 +276,11 @@ class Store:
         manifest = checked.manifest
         return ReleaseInfo(release_id, created, active, size=manifest.size, metrics=manifest.metrics)
 
-    def _previous(self, active: str | None) -> tuple[Checked | None, dict[str, str]]:
+    def _previous(self) -> tuple[Checked | None, dict[str, str]]:
         """The release that a rollback returns to, and what is wrong with the nearer ones that are damaged."""
         damaged: dict[str, str] = {}
+        leading, shares = self._active()
+        active = leading if shares is None else None
         for release_id in rollback_candidates(read_promotions(self.path), active):
             folder = self._releases / release_id
             if folder.is_dir():
@@ -291,14 +301,20 @@ class Store:
         pointer = self._readable_pointer()
         return {active.id: active.manifest_sha256 for active in pointer.releases} if pointer else {}
 
-    def _leading(self) -> str | None:
-        """The leading active release; where the pointer is damaged, the one that the log says it named."""
+    def _active(self) -> tuple[str | None, dict[str, float] | None]:
+        """The leading release, and the shares if there are several; where the pointer is damaged, as the log says."""
         try:
             pointer = read_pointer(self.path)
         except ReleaseError:
-            promotions = read_promotions(self.path)
-            return promotions[-1].after if promotions else None
-        return pointer.leading if pointer else None
+            return self._logged()
+        return (pointer.leading, pointer.shares) if pointer else (None, None)
+
+    def _logged(self) -> tuple[str | None, dict[str, float] | None]:
+        promotions = read_promotions(self.path)
+        return (promotions[-1].after, promotions[-1].shares) if promotions else (None, None)
+
+    def _leading(self) -> str | None:
+        return self._active()[0]
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -321,12 +337,10 @@ class Store:
 
     def _reconcile(self) -> None:
         """Let the log say what the pointer says: the pointer is the truth."""
-        active = self._leading()
-        promotions = read_promotions(self.path)
-        logged = promotions[-1].after if promotions else None
-        if active != logged:
+        (active, shares), logged = self._active(), self._logged()
+        if (active, shares) != logged:
             reason = "the log did not say what `current` names"
-            line = new_promotion("reconcile", logged, active, actor="recsvc", reason=reason)
+            line = new_promotion("reconcile", logged[0], active, actor="recsvc", reason=reason, shares=shares)
             append_promotion(self.path, line, no_hook)
 
     @contextmanager
@@ -361,10 +375,9 @@ class Store:
         stage(Stage.RENAMED)
         sync_folder(self._releases)
 
-    def _promote(self, promotion: Promotion, checked: Checked, stage: StageHook) -> None:
-        """Swap the pointer to a release that has been verified, then log it."""
+    def _promote(self, promotion: Promotion, pointer: Pointer, stage: StageHook) -> None:
+        """Swap the pointer to releases that have been verified, then log it."""
         stage(Stage.VERIFIED)
-        pointer = sole_pointer(checked.release_id, checked.manifest_sha256)
         if pointer == self._readable_pointer():
             return
         swap_pointer(self.path, pointer, stage)
@@ -373,7 +386,7 @@ class Store:
             append_promotion(self.path, promotion, stage)
         except OSError as error:
             raise ReleaseError(
-                f"Release {checked.release_id} is active, but {self.path / LOG_NAME} could not be written "
+                f"Release {pointer.leading} is active, but {self.path / LOG_NAME} could not be written "
                 f"({error.strerror}): the next change of the store will add a line."
             ) from error
         stage(Stage.LOGGED)
