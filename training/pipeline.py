@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recsvc.answers.attribute_lists import write_attributes
+from recsvc.answers.attributes import ATTRIBUTES_NAME
 from recsvc.data import Dataset, read_dataset
 from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
@@ -153,6 +155,7 @@ def publish(
             entries[name] = space.export(run, folder)
             warmup |= space.warmup(run)
         shutil.copyfile(run.folder / "catalogue.sqlite", staging / "catalogue.sqlite")
+        write_attributes(staging / ATTRIBUTES_NAME, run.catalogue())
         (staging / "warmup.json").write_text(json.dumps(warmup, ensure_ascii=False), "utf-8")
         data = {key: run.facts[key] for key in ("fingerprint", "dataset", "created", "environment")}
         data["dataset"] = Path(data["dataset"]).name

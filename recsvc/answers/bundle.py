@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsvc.answers.attributes import AttributeIndex, open_attributes
 from recsvc.answers.encoder import PictureEncoder, SequenceEncoder
 from recsvc.answers.tensors import map_tensors
 from recsvc.errors import ReleaseError
@@ -84,6 +85,7 @@ class Bundle:
     Attributes:
         release: Its id.
         catalogue: Ids, types, titles, attributes, popularity.
+        attributes: Which rows of the catalogue satisfy a filter.
         spaces: By name.
         by_popularity: Catalogue rows of the items, the most popular first, ties by row, int64 ``[num_items]``.
         warm_up: Sample histories, replayed before the release takes traffic.
@@ -91,6 +93,7 @@ class Bundle:
 
     release: str
     catalogue: Catalogue
+    attributes: AttributeIndex
     spaces: dict[str, Space]
     by_popularity: npt.NDArray[np.int64]
     warm_up: list[list[str]]
@@ -111,6 +114,7 @@ def open_bundle(release_dir: Path, release_id: str) -> Bundle:
     return Bundle(
         release=release_id,
         catalogue=catalogue,
+        attributes=open_attributes(release_dir, catalogue),
         spaces=spaces,
         by_popularity=np.argsort(-catalogue.popularity[: catalogue.num_items], kind="stable"),
         warm_up=warm_up,

@@ -19,6 +19,8 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "I32": np.dtype("<i4"),
     "F16": np.dtype("<f2"),
     "I64": np.dtype("<i8"),
+    "F64": np.dtype("<f8"),
+    "U8": np.dtype("u1"),
 }
 _MAX_HEADER: Final = 1 << 20
 

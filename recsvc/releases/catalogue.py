@@ -216,6 +216,11 @@ class Catalogue:
         row_of = self._rows_of(node_type)
         return [row_of.get(item_id) for item_id in item_ids]
 
+    def row_numbers(self, item_ids: Iterable[str], node_type: str | None = None) -> npt.NDArray[np.int64]:
+        """The rows of things of one type in the order given, int64 ``[n]``, -1 where the catalogue does not have it."""
+        row_of = self._rows_of(node_type)
+        return np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+
     def items(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[CatalogueItem]:
         """Read the things of some rows in one query, in the order given; a row may come twice.
 

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.numpy import save_file
 
+from recsvc.answers.attribute_lists import write_attributes
 from recsvc.pictures import PictureInput, preprocess
 from recsvc.releases import CatalogueItem, ManifestDraft, PictureEntry, SpaceEntry, Store, write_catalogue
 
@@ -96,6 +97,7 @@ class TinyRelease:
     max_history: int = 6
     warm_up: list[list[str]] = field(default_factory=lambda: [["1193", "661"], []])
     spaces: tuple[str, ...] = ("behaviour", "graph", "image")
+    inverted: bool = True  # False: as before releases held the inverted lists of attributes
 
     @property
     def dim(self) -> int:
@@ -174,6 +176,8 @@ class TinyRelease:
         ]
         nodes = [CatalogueItem(node_id, f"{kind.title()} {node_id}", {}, 0, kind) for kind, node_id in NODES]
         write_catalogue(folder / "catalogue.sqlite", [*films, *nodes], item_type=ITEM_TYPE)
+        if self.inverted:
+            write_attributes(folder / "attributes.safetensors", [*films, *nodes])
         writers = {"behaviour": self._write_behaviour, "graph": self._write_graph, "image": self._write_image}
         entries: dict[str, SpaceEntry] = {}
         for name in self.spaces:
