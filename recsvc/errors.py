@@ -26,6 +26,10 @@ class ReleaseError(RecsvcError):
     """A release or a store that is missing, damaged, or in the way."""
 
 
+class DatabaseError(RecsvcError):
+    """The database of events cannot be used: wrong URL, out of reach, locked, too new. No message has a password in it."""
+
+
 class RequestError(RecsvcError):
     """A question that a release cannot answer as it was put."""
 

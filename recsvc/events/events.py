@@ -1,0 +1,274 @@
+"""What people did: taken once each, in any order, and told as histories."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Delete, bindparam, delete, func, or_, select, text, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recsvc.events.connections import Connections
+from recsvc.events.forgetting import Tombstones
+from recsvc.events.limits import MAX_NAME_BYTES, is_storable, text_flaw
+from recsvc.events.schema import answers, events
+from recsvc.events.times import EPOCH, current, from_milliseconds, to_milliseconds
+
+MAX_SKEW_MS = 5 * 60 * 1000
+"""How far ahead of our clock the time of an event may be."""
+
+_IN_ONE_QUERY = 1000
+_PRUNED_AT_ONCE = 20_000
+_NEXT_SEQUENCES = text("SELECT nextval(pg_get_serial_sequence('events', 'sequence')) FROM generate_series(1, :count)")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that a person did with an item.
+
+    Attributes:
+        event_id: The sender's own id, by which an event that is sent again is known.
+        user_id: Who.
+        item_id: With what.
+        kind: What was done, such as ``view`` or ``buy``.
+        time: When, with a time zone; kept to the millisecond.
+        weight: How much it counts, at least 0; None says nothing about it.
+        recommendation_id: The answer that it came from, if any.
+    """
+
+    event_id: str
+    user_id: str
+    item_id: str
+    time: datetime
+    kind: str = "view"
+    weight: float | None = None
+    recommendation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one event that was sent.
+
+    Attributes:
+        status: ``accepted``; ``duplicate`` of an event that was here, or came earlier in the batch; or ``rejected``.
+        reason: Why it was rejected, as a clause; ``differs`` where a duplicate says something else than the first,
+            which stays.
+    """
+
+    status: Literal["accepted", "duplicate", "rejected"]
+    reason: str | None = None
+
+
+ACCEPTED = Outcome("accepted")
+DUPLICATE = Outcome("duplicate")
+DIFFERS = Outcome("duplicate", "differs")
+
+
+class Place(NamedTuple):
+    """Where an event stands in the order of its user's: by time (epoch milliseconds), then by arrival."""
+
+    time: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it was kept, and where it stands."""
+
+    event: Event
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many rows of a user have been deleted."""
+
+    events: int
+    answers: int
+
+
+class EventStore:
+    """The events of a database."""
+
+    def __init__(self, connections: Connections, tombstones: Tombstones, history_kinds: Collection[str]) -> None:
+        self._connections = connections
+        self._tombstones = tombstones
+        history = (
+            select(events.c.item_id)
+            .where(events.c.user_id == bindparam("user"))
+            .order_by(events.c.time.desc(), events.c.sequence.desc())
+            .limit(bindparam("limit"))
+        )
+        if history_kinds:
+            history = history.where(or_(*(events.c.kind == kind for kind in sorted(history_kinds))))
+        self._history = connections.prepared(history)
+
+    def add(self, events: Sequence[Event], *, now: datetime | None = None) -> list[Outcome]:
+        """Take events, all in one transaction, and say of each what became of it, in their order.
+
+        An event is known by its id: sent again, in the same batch or by many at once, it counts once. Rejected, each
+        for itself: ids that cannot be kept, times before 1970 or more than five minutes ahead, and events of somebody
+        who has been forgotten since.
+
+        Raises:
+            DatabaseError: nothing has been taken.
+        """
+        if not events:
+            return []
+        latest = current(now) + MAX_SKEW_MS
+        flaws = [_flaw(event, latest) for event in events]
+        return self._connections.write(lambda connection: self._add(connection, events, flaws))
+
+    def history(self, user_id: str, limit: int = 200) -> list[str]:
+        """Return the items of a user's newest ``limit`` events that make a history, the oldest first."""
+        if not is_storable(user_id):
+            return []
+        rows = self._connections.fetch(self._history, {"user": user_id, "limit": limit})
+        return [item_id for (item_id,) in reversed(rows)]
+
+    def timeline(self, user_id: str, limit: int = 200, before: Place | None = None) -> list[StoredEvent]:
+        """Return a user's newest ``limit`` events of any kind, newest first; the next page is ``before`` the last."""
+        if not is_storable(user_id):
+            return []
+        query = select(events).where(events.c.user_id == user_id)
+        if before is not None:
+            query = query.where(tuple_(events.c.time, events.c.sequence) < tuple_(before.time, before.sequence))
+        query = query.order_by(events.c.time.desc(), events.c.sequence.desc()).limit(limit)
+        return [stored(row) for row in self._connections.read(lambda connection: connection.execute(query).all())]
+
+    def forget(self, user_id: str, *, now: datetime | None = None) -> Forgotten:
+        """Delete all events and answers of a user, and refuse from now on what they did until now.
+
+        See `recsvc.events.forgetting` for what stays. Where nothing was known of the user it is noted all the same,
+        since a file that is imported later may know more.
+        """
+        if not is_storable(user_id):
+            return Forgotten(0, 0)
+
+        def work(connection: Connection) -> Forgotten:
+            self._tombstones.lock(connection)
+            own = events.c.user_id == user_id
+            newest = connection.execute(select(func.max(events.c.time)).where(own)).scalar()
+            self._tombstones.add(connection, user_id, max(current(now), newest or 0))
+            return Forgotten(
+                connection.execute(delete(events).where(own)).rowcount,
+                connection.execute(delete(answers).where(answers.c.user_id == user_id)).rowcount,
+            )
+
+        found = self._connections.write(work)
+        self._connections.empty_log()
+        return found
+
+    def prune(self, before: datetime) -> int:
+        """Delete the events of all users from before an instant, little by little; returns how many there were."""
+        limit = to_milliseconds(before)
+        ends = select(func.min(events.c.sequence), func.max(events.c.sequence))
+        first, last = self._connections.read(lambda connection: connection.execute(ends).one())
+        pruned = 0
+        for start in range(first or 0, (last or 0) + 1, _PRUNED_AT_ONCE):
+            chosen = events.c.sequence.between(start, start + _PRUNED_AT_ONCE - 1) & (events.c.time < limit)
+            pruned += self._delete(delete(events).where(chosen))
+        return pruned
+
+    def _delete(self, query: Delete) -> int:
+        return self._connections.write(lambda connection: connection.execute(query).rowcount)
+
+    def _add(self, connection: Connection, sent: Sequence[Event], flaws: Sequence[str | None]) -> list[Outcome]:
+        forgotten = self._tombstones.until(
+            connection, {event.user_id for event, flaw in zip(sent, flaws, strict=True) if flaw is None}
+        )
+        outcomes: list[Outcome] = []
+        rows: dict[str, dict[str, Any]] = {}
+        firsts: dict[str, int] = {}
+        for event, flaw in zip(sent, flaws, strict=True):
+            if flaw is not None:
+                outcomes.append(Outcome("rejected", flaw))
+                continue
+            row = _row(event)
+            if row["time"] <= forgotten.get(event.user_id, -1):
+                outcomes.append(Outcome("rejected", "is from before its user was forgotten"))
+                continue
+            first = rows.setdefault(event.event_id, row)
+            if first is row:
+                firsts[event.event_id] = len(outcomes)
+                outcomes.append(ACCEPTED)
+            else:
+                outcomes.append(DUPLICATE if first == row else DIFFERS)
+        if rows:
+            known = rows.keys() - self._insert(connection, list(rows.values()))
+            for event_id, outcome in self._compare(connection, sorted(known), rows).items():
+                outcomes[firsts[event_id]] = outcome
+        return outcomes
+
+    def _insert(self, connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+        """Insert what is not there yet; returns the ids of what has been inserted."""
+        if self._connections.is_sqlite:
+            statement: Any = sqlite.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
+            return set(connection.execute(statement, rows).scalars())
+        # Two batches that share events must take them in one order, or each may wait for the other for ever; the order
+        # of arrival is that of the batch all the same.
+        numbers = connection.execute(_NEXT_SEQUENCES, {"count": len(rows)}).scalars()
+        numbered = [{**row, "sequence": number} for row, number in zip(rows, numbers, strict=True)]
+        numbered.sort(key=lambda row: row["event_id"])
+        statement = postgresql.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
+        return set(connection.execute(statement, numbered).scalars())
+
+    def _compare(self, connection: Connection, known: list[str], rows: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
+        """Compare events that were there already with those of their ids that have come now."""
+        outcomes = dict.fromkeys(known, DUPLICATE)
+        for start in range(0, len(known), _IN_ONE_QUERY):
+            query = select(events).where(events.c.event_id.in_(known[start : start + _IN_ONE_QUERY]))
+            for row in connection.execute(query).mappings():
+                sent = rows[row["event_id"]]
+                if any(row[name] != value for name, value in sent.items()):
+                    outcomes[row["event_id"]] = DIFFERS
+        return outcomes
+
+
+def stored(row: Any) -> StoredEvent:
+    """Return the event in a row of the table."""
+    event = Event(
+        event_id=row.event_id,
+        user_id=row.user_id,
+        item_id=row.item_id,
+        time=from_milliseconds(row.time),
+        kind=row.kind,
+        weight=row.weight,
+        recommendation_id=row.recommendation_id,
+    )
+    return StoredEvent(event, Place(row.time, row.sequence))
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "item_id": event.item_id,
+        "kind": event.kind,
+        "time": to_milliseconds(event.time),
+        "weight": None if event.weight is None else float(event.weight),
+        "recommendation_id": event.recommendation_id,
+    }
+
+
+def _flaw(event: Event, latest: int) -> str | None:
+    """Say why an event cannot be taken, or return None."""
+    for name, value, limit in (
+        ("event_id", event.event_id, None),
+        ("user_id", event.user_id, None),
+        ("item_id", event.item_id, None),
+        ("kind", event.kind, MAX_NAME_BYTES),
+        ("recommendation_id", event.recommendation_id, None),
+    ):
+        if value is not None and (flaw := text_flaw(value, limit) if limit else text_flaw(value)) is not None:
+            return f"{name} {flaw}"
+    if event.weight is not None and not (math.isfinite(event.weight) and event.weight >= 0):
+        return "weight is not a finite number of at least 0"
+    if event.time.tzinfo is None:
+        return "time has no time zone"
+    if event.time < EPOCH:
+        return "time is before 1970"
+    if to_milliseconds(event.time) > latest:
+        return f"time is in the future; our clock says {from_milliseconds(latest - MAX_SKEW_MS):%Y-%m-%dT%H:%M:%SZ}"
+    return None
