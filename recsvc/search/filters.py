@@ -42,7 +42,7 @@ MAX_IN_VALUES: Final = 256
 MAX_VALUES: Final = 1024
 """Of all ``in`` lists of a filter together."""
 
-_LARGEST_WHOLE: Final = 2**53
+_LARGEST_WHOLE: Final = 2**53 - 1
 """Whole numbers beyond it are not told apart as float64."""
 _BOUNDS: Final = ("gt", "gte", "lt", "lte")
 _KINDS: Final = {
