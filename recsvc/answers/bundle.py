@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from recsvc.answers.attributes import AttributeIndex, open_attributes
 from recsvc.answers.encoder import PictureEncoder, SequenceEncoder
+from recsvc.answers.next_items import NextIndex, next_items
 from recsvc.answers.tensors import map_tensors
 from recsvc.errors import ReleaseError
 from recsvc.pictures import PictureInput
-from recsvc.releases import Catalogue, PictureEntry, SpaceEntry, read_manifest
-from recsvc.search import FlatIndex, VectorIndex
+from recsvc.releases import Catalogue, PictureEntry, SearchEntry, SpaceEntry, read_manifest
+from recsvc.search import VectorIndex, open_index
+from recsvc.search.topk import Mask, Rows, RowsLike
 
 CATALOGUE_NAME = "catalogue.sqlite"
 WARM_UP_NAME = "warmup.json"
@@ -28,11 +30,13 @@ class SequenceReader:
         encoder: What turns a history into a query.
         max_history: How many of the newest items it reads.
         bias: float32 ``[V]``, added to the scores of next items.
+        next_index: What is searched for next items; None where every item is scored.
     """
 
     encoder: SequenceEncoder
     max_history: int
     bias: npt.NDArray[np.float32]
+    next_index: NextIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,29 @@ class Space:
     index: VectorIndex
     sequences: SequenceReader | None
     pictures: PictureReader | None
+
+    def next_items(
+        self,
+        query: npt.NDArray[np.float32],
+        k: int,
+        *,
+        excluded: RowsLike | None = None,
+        allowed: Mask | None = None,
+    ) -> tuple[Rows, npt.NDArray[np.float32]]:
+        """The ``k`` rows with the best score after a history, and the scores; see ``recsvc.answers.next_items``.
+
+        Args:
+            query: What the space's encoder gave for the history, float32 ``[d]``.
+            k: At least 1.
+            excluded: Rows that may not come back.
+            allowed: Mask ``[V]`` of the rows that may come back.
+
+        Raises:
+            RequestError: If ``k`` is below 1.
+        """
+        assert self.sequences is not None, f"the space {self.name!r} reads no histories"
+        bias, through = self.sequences.bias, self.sequences.next_index
+        return next_items(self.vectors, bias, query, k, excluded=excluded, allowed=allowed, through=through)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +161,7 @@ def _open_space(release_dir: Path, name: str, entry: SpaceEntry, catalogue: Cata
         bias = _numbers(tensors, "bias", (entry.count,), table)
         encoder = SequenceEncoder.open(release_dir / entry.encoder, dim=entry.dim)
         encoder.encode(np.zeros((1, entry.dim), dtype=np.float32))  # wrong widths show here, not in a request
-        sequences = SequenceReader(encoder, entry.max_history, bias)
+        sequences = SequenceReader(encoder, entry.max_history, bias, _open_next_index(release_dir, entry))
     elif entry.encoder is not None and entry.picture is not None:
         pictures = _open_pictures(release_dir / entry.encoder, entry.picture, dim=entry.dim)
     return Space(
@@ -145,7 +172,7 @@ def _open_space(release_dir: Path, name: str, entry: SpaceEntry, catalogue: Cata
         catalogue_rows=catalogue_rows,
         row_of=row_of,
         of_type=_masks(catalogue.types[catalogue_rows], catalogue.node_types),
-        index=_open_index(release_dir / entry.index, entry),
+        index=_open_index(release_dir / entry.index, entry.search, entry.count, entry.dim),
         sequences=sequences,
         pictures=pictures,
     )
@@ -157,14 +184,22 @@ def _open_pictures(path: Path, entry: PictureEntry, *, dim: int) -> PictureReade
     return PictureReader(encoder, PictureInput(entry.size, entry.mean, entry.std))
 
 
-def _open_index(path: Path, entry: SpaceEntry) -> FlatIndex:
-    index = FlatIndex.open(path)
-    if (len(index), index.dim) != (entry.count, entry.dim):
+def _open_index(path: Path, search: SearchEntry | None, count: int, dim: int) -> VectorIndex:
+    index = open_index(path, search)
+    if (len(index), index.dim) != (count, dim):
         raise ReleaseError(
             f"{path} cannot be used: it holds {len(index)} vectors of {index.dim} numbers, "
-            f"the manifest says {entry.count} of {entry.dim}."
+            f"the manifest says {count} of {dim}."
         )
     return index
+
+
+def _open_next_index(release_dir: Path, entry: SpaceEntry) -> NextIndex | None:
+    if entry.next_index is None:
+        return None
+    path = release_dir / entry.next_index.file
+    index = _open_index(path, entry.next_index.search, entry.count, entry.dim + 1)  # the bias is one number more
+    return NextIndex(index, entry.next_index.scale)
 
 
 def _masks(types: npt.NDArray[np.int32], names: tuple[str, ...]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -3,7 +3,17 @@
 from recsvc.releases.catalogue import Catalogue, CatalogueItem, write_catalogue
 from recsvc.releases.info import ReleaseInfo
 from recsvc.releases.lock import folder_lock
-from recsvc.releases.manifest import FileEntry, Manifest, ManifestDraft, PictureEntry, SpaceEntry, read_manifest
+from recsvc.releases.manifest import (
+    FileEntry,
+    Manifest,
+    ManifestDraft,
+    NextIndexEntry,
+    PictureEntry,
+    SearchEntry,
+    SpaceEntry,
+    created_of,
+    read_manifest,
+)
 from recsvc.releases.pointer import ActiveRelease, slots_of
 from recsvc.releases.promotions import Promotion
 from recsvc.releases.shares import SLOTS
@@ -18,12 +28,15 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "ManifestDraft",
+    "NextIndexEntry",
     "PictureEntry",
     "Promotion",
     "ReleaseInfo",
+    "SearchEntry",
     "SpaceEntry",
     "Stage",
     "Store",
+    "created_of",
     "folder_lock",
     "read_manifest",
     "slots_of",

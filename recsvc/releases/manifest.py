@@ -10,9 +10,19 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 import recsvc
 from recsvc.errors import ReleaseError
@@ -133,6 +143,38 @@ class PictureEntry(StrictModel):
     std: tuple[_Spread, _Spread, _Spread]
 
 
+_LATER_FIELDS: Final = ("search", "next_index")
+_SEARCH_PARAMETERS: Final[dict[str, set[str]]] = {
+    "flat": set(),
+    "hnsw": {"m", "ef_construction", "ef_search"},
+    "ivf": {"lists", "probes"},
+}
+
+
+class SearchEntry(StrictModel):
+    """How the vectors in an index file are searched, and how well that finds what exact search finds."""
+
+    kind: Literal["flat", "hnsw", "ivf"]
+    parameters: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)  # of the kind, all of them
+    recall_at_10: Annotated[float, Field(ge=0, le=1)]  # measured at publish against exact search
+    queries: Annotated[int, Field(ge=1)]  # that it was measured on; none of them chose a parameter
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        if set(self.parameters) != _SEARCH_PARAMETERS[self.kind]:
+            needed = ", ".join(sorted(_SEARCH_PARAMETERS[self.kind])) or "none"
+            raise ValueError(f"the parameters of a search of kind {self.kind} are {needed}")
+        return self
+
+
+class NextIndexEntry(StrictModel):
+    """The index of next items: of ``[vector, bias / scale]``, asked for ``[query, scale]``."""
+
+    file: FileName
+    scale: Annotated[float, Field(gt=0)]
+    search: SearchEntry
+
+
 class SpaceEntry(StrictModel):
     """One space: its vectors, its index and, where it answers sequences or pictures, its encoder.
 
@@ -147,6 +189,14 @@ class SpaceEntry(StrictModel):
     encoder: FileName | None = None
     max_history: Annotated[int, Field(ge=1)] | None = None  # newest items that a sequence encoder reads
     picture: PictureEntry | None = None  # what a picture encoder reads
+    search: SearchEntry | None = None  # of the index; exhaustive without it
+    next_index: NextIndexEntry | None = None  # of next items; every item is scored without it
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Versions that know no such fields can then read a release that has no use for them.
+        content: dict[str, Any] = dump(self)
+        return {key: value for key, value in content.items() if value is not None or key not in _LATER_FIELDS}
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
@@ -154,13 +204,22 @@ class SpaceEntry(StrictModel):
             ("table", self.table, ".safetensors"),
             ("index", self.index, ".faiss"),
             ("encoder", self.encoder, ".onnx"),
+            ("next_index", None if self.next_index is None else self.next_index.file, ".faiss"),
         ):
             if name is not None and not name.endswith(suffix):
                 raise ValueError(f"the {role} {name!r} is not a {suffix} file")
         read = [self.max_history is not None, self.picture is not None].count(True)
         if read != (self.encoder is not None):
             raise ValueError("an encoder comes with exactly one of max_history and picture, and neither without it")
+        if self.next_index is not None and self.max_history is None:
+            raise ValueError("next_index comes with max_history: only what reads histories has next items")
         return self
+
+    @property
+    def files(self) -> list[str]:
+        """The files that the space is made of."""
+        names = [self.table, self.index, self.encoder, None if self.next_index is None else self.next_index.file]
+        return [name for name in names if name is not None]
 
 
 class ManifestDraft(StrictModel):
@@ -209,8 +268,8 @@ class Manifest(StrictModel):
     @model_validator(mode="after")
     def _check_space_files(self) -> Self:
         for space, entry in self.spaces.items():
-            for name in (entry.table, entry.index, entry.encoder):
-                if name is not None and name not in self.files:
+            for name in entry.files:
+                if name not in self.files:
                     raise ValueError(f"the space {space!r} names {name!r}, which is not among the files")
         return self
 

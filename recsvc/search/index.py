@@ -1,25 +1,29 @@
-"""Search over unit vectors by inner product (cosine), behind one protocol.
+"""The protocol of vector search by inner product, and what every index checks and orders alike.
 
-``FlatIndex`` is exhaustive, so exact, and right up to about 100,000 items. Any other index (HNSW, a search
-server) implements ``VectorIndex`` and passes the conformance tests beside ``FlatIndex``.
+``FlatIndex`` is exhaustive, so exact, and right up to about 100,000 items. Above, ``HnswIndex`` or ``IvfIndex`` looks
+at a small part of the vectors; ``QdrantIndex`` asks a search server. All pass one suite of conformance tests.
 """
 
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from recsvc.errors import ReleaseError, RequestError
-from recsvc.search.topk import Mask, Rows, RowsLike, selection_mask
+from recsvc.errors import RequestError
+from recsvc.search.topk import Mask, Rows, RowsLike, top_k
 
 Vector = npt.NDArray[np.float32]
+Found = tuple[Rows, Vector]
+"""Rows, int64, and their scores, float32, best first."""
 
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """A set of unit vectors, one a row, that can be searched for the nearest to a query."""
+    """A set of vectors, one a row, that can be searched for those nearest to a query.
+
+    Of unit vectors the inner product is the cosine, which is what the spaces of a release are searched by.
+    """
 
     @property
     def dim(self) -> int:
@@ -31,20 +35,19 @@ class VectorIndex(Protocol):
         ...
 
     def vector(self, row: int) -> Vector:
-        """The unit vector of a row, float32 ``[dim]``.
+        """The vector of a row, float32 ``[dim]``.
 
         Raises:
             IndexError: If there is no such row.
         """
         ...
 
-    def search(
-        self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None
-    ) -> tuple[Rows, Vector]:
+    def search(self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None) -> Found:
         """The ``k`` rows with the largest inner product with the query, and these products.
 
-        Order: score descending, then row ascending, also at the k-th place. Rows that are excluded, or not
-        allowed, are taken away before the selection, so exactly ``min(k, rows left)`` come back.
+        Order: score descending, then row ascending; an exact index keeps to it also at the k-th place. Rows that are
+        excluded, or not allowed, are taken away before the selection, so exactly ``min(k, rows left)`` come back. An
+        approximate index may miss a nearer row; it never returns fewer, nor one that may not come back.
 
         Args:
             query: float32 ``[dim]``.
@@ -61,79 +64,72 @@ class VectorIndex(Protocol):
         ...
 
 
-class FlatIndex:
-    """Exhaustive search in a FAISS ``IndexFlatIP``, memory-mapped where it was opened from a file."""
+def check_query(query: Vector, k: int, dim: int) -> None:
+    """Refuse a search that has no answer; see ``VectorIndex.search``."""
+    if query.shape != (dim,):
+        raise RequestError(f"The query has shape {query.shape}: this index needs ({dim},).")
+    if not np.isfinite(query).all():
+        raise RequestError("The query holds NaN or infinity: every number in it must be finite.")
+    if k < 1:
+        raise RequestError(f"k is {k}: ask for at least 1 item.")
 
-    def __init__(self, index: Any) -> None:
-        """Wrap a FAISS ``IndexFlatIP`` (SWIG objects carry no types)."""
-        self._index = index
-        self._dim = int(index.d)
-        self._count = int(index.ntotal)
 
-    @classmethod
-    def open(cls, path: Path) -> "FlatIndex":
-        """Map an index file whose sum has been verified: FAISS must never see an unverified file.
+def check_row(row: int, count: int) -> None:
+    """Refuse a row that an index of ``count`` vectors does not have.
 
-        The pages are shared by every process that maps the file.
+    Raises:
+        IndexError: If it has not.
+    """
+    if not 0 <= row < count:
+        raise IndexError(f"row {row} of an index of {count} vectors")
 
-        Raises:
-            ReleaseError: If the file is missing or is not a flat inner-product index.
-        """
-        if not path.is_file():
-            raise ReleaseError(f"{path} cannot be used as an index: there is no such file.")
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise ReleaseError(f"{path} cannot be used as an index: FAISS cannot read it.") from error
-        if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise ReleaseError(f"{path} cannot be used as an index: it is not a flat inner-product index.")
-        return cls(index)
 
-    @property
-    def dim(self) -> int:
-        """Length of every vector."""
-        return self._dim
+def nothing_found() -> Found:
+    """The answer where no row is left."""
+    return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
 
-    def __len__(self) -> int:
-        return self._count
 
-    def vector(self, row: int) -> Vector:
-        """The unit vector of a row; see ``VectorIndex.vector``."""
-        if not 0 <= row < self._count:
-            raise IndexError(f"row {row} of an index of {self._count} vectors")
-        vector: Vector = self._index.reconstruct(int(row))
-        return vector
+def distinct_rows(rows: RowsLike | None) -> Rows:
+    """The rows once each, ascending."""
+    if rows is None or len(rows) == 0:
+        return np.empty(0, dtype=np.int64)
+    return np.unique(np.asarray(rows, dtype=np.int64))
 
-    def search(
-        self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None
-    ) -> tuple[Rows, Vector]:
-        """The ``k`` nearest rows and their scores; see ``VectorIndex.search``."""
-        if query.shape != (self._dim,):
-            raise RequestError(f"The query has shape {query.shape}: this index needs ({self._dim},).")
-        if not np.isfinite(query).all():
-            raise RequestError("The query holds NaN or infinity: every number in it must be finite.")
-        if k < 1:
-            raise RequestError(f"k is {k}: ask for at least 1 item.")
-        mask = selection_mask(self._count, excluded=excluded, allowed=allowed)
-        available = self._count if mask is None else int(np.count_nonzero(mask))
-        parameters = None
-        if mask is not None:
-            bitmap = np.packbits(mask, bitorder="little")
-            # FAISS's stubs describe the C++ constructors, not the Python ones around them.
-            selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
-            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        return self._ordered(query[np.newaxis], min(k, available), available, parameters)
 
-    def _ordered(self, query: Vector, k: int, available: int, parameters: Any) -> tuple[Rows, Vector]:
-        # FAISS keeps any of the rows tied at the k-th place, so the border is widened until it no longer
-        # cuts through a tie, and the tie is then settled by row.
-        if k == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        fetch = min(k + 1, available)
-        while True:
-            scores, rows = self._index.search(query, fetch, params=parameters)
-            if fetch == available or scores[0, -1] < scores[0, k - 1]:
-                break
-            fetch = min(2 * fetch, available)
-        order = np.lexsort((rows[0], -scores[0]))[:k]
-        return rows[0][order], scores[0][order]
+def rows_left(count: int, excluded: Rows, allowed: Mask | None) -> int:
+    """How many of ``count`` rows may come back; ``excluded`` as ``distinct_rows`` gives it."""
+    if allowed is None:
+        return count - len(excluded)
+    assert allowed.shape == (count,), f"the mask has shape {allowed.shape}, not ({count},)"
+    return int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[excluded]))
+
+
+def in_order(rows: Rows, scores: Vector, k: int) -> Found:
+    """The best ``k`` of some rows in the order of ``VectorIndex.search``."""
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
+
+
+def selector(allowed: Mask) -> tuple[Any, npt.NDArray[np.uint8]]:
+    """FAISS's form of a mask, and the bits, which must outlive it: FAISS keeps a bare pointer to them."""
+    bits = np.packbits(allowed, bitorder="little")
+    # FAISS's stubs describe the C++ constructors, not the Python ones around them.
+    return faiss.IDSelectorBitmap(bits), bits  # type: ignore[call-arg, arg-type]
+
+
+def products_of_rows(storage: Any, query: Vector, rows: Rows) -> Vector:
+    """Inner products of the query with some rows of a FAISS ``IndexFlatIP``, float32 ``[len(rows)]``.
+
+    Nothing is copied and no other row is read. The arithmetic is that of FAISS's searches.
+    """
+    query, rows = np.ascontiguousarray(query), np.ascontiguousarray(rows)
+    products = np.empty(len(rows), dtype=np.float32)
+    storage.compute_distance_subset(1, faiss.swig_ptr(query), len(rows), faiss.swig_ptr(products), faiss.swig_ptr(rows))
+    return products
+
+
+def best_of_rows(storage: Any, query: Vector, rows: Rows, k: int) -> Found:
+    """The exact best ``k`` of some ascending rows of a FAISS ``IndexFlatIP``."""
+    products = products_of_rows(storage, query, rows)
+    best = top_k(products, k)
+    return rows[best], products[best]
