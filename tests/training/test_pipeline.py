@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from recsvc.answers.attributes import ATTRIBUTES_NAME, open_attributes
 from recsvc.data import make_split, read_dataset
 from recsvc.errors import ConfigError, DatasetError, RunError
 from recsvc.releases import Catalogue, Store
+from recsvc.search.filters import parse_filter
 from training import FittedRun, fit, pipeline
 from training.config import load_config
 from training.run import Run, locked
@@ -72,6 +74,17 @@ def test_the_catalogue_counts_training_events_only(fitted):
     assert catalogue.popularity.sum() == (split.train_ends - log.offsets[:-1]).sum() < len(log)
     (item,) = catalogue.items([catalogue.row("item/3")])
     assert (item.title, item.attributes) == ("Number 3", {"kind": ["odd", "prime"]})
+
+
+def test_a_release_holds_the_inverted_lists_of_its_catalogue(fitted):
+    fitted.recommend(["item/1"], k=1)  # publishes
+    store = Store(fitted.run.folder / "store")
+    (active,) = store.current()
+    folder = store.path_of(active.id)
+    assert (folder / ATTRIBUTES_NAME).is_file()
+    catalogue = Catalogue.open(folder / "catalogue.sqlite")
+    odd = open_attributes(folder, catalogue).mask(parse_filter({"attribute": "kind", "eq": "prime"}))
+    assert odd.tolist() == [item.attributes["kind"] == ["odd", "prime"] for item in catalogue]
 
 
 def test_ranks_equal_a_loop_over_targets(fitted):
