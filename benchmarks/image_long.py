@@ -5,7 +5,8 @@
 Trains `recsvc train --only image` in a process of its own and keeps the weights of every validation, each with the CPU
 seconds that the training had used. Afterwards all of them are judged on the split test of DATASET (such as cifar10):
 kNN accuracy in percent at 20 and at 200 neighbours among the training pictures, weights exp(cosine / 0.1). A run that
-is already there is only judged. Prints a Markdown table; what `recsvc evaluate RUN` prints holds for the last row.
+was stopped goes on, its CPU time counted from the last validation; a finished one is only judged. Prints a Markdown
+table; what `recsvc evaluate RUN` prints holds for the last row.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[])
     arguments = parser.parse_args()
     snapshots = arguments.out / "snapshots"
-    if not snapshots.is_dir():
+    if not (arguments.out / "image.json").is_file():
         settings = [f"runtime.threads={arguments.threads}", "image.loop.evaluate_every=2", *arguments.settings]
         train(arguments.dataset, arguments.out, settings)
 
@@ -71,8 +72,11 @@ def main() -> None:
 def train(dataset: Path, out: Path, settings: list[str]) -> None:
     """Train in a process of its own; the weights of its validations end in ``RUN/snapshots``."""
     command = [sys.executable, "-m", "recsvc.cli", "train", str(dataset), "--out", str(out), "--only", "image"]
+    command += ["--resume"] if (out / "run.json").is_file() else []
+    before = max((seconds for _, seconds, _ in weights(out / "snapshots")), default=0)
+    written, seconds = out / "image" / BEST_WEIGHTS, float(before)
+    seen = written.stat().st_mtime_ns if written.is_file() else 0
     process = subprocess.Popen([*command, *(part for setting in settings for part in ("--set", setting))])
-    written, seconds, seen = out / "image" / BEST_WEIGHTS, 0.0, 0
     while process.poll() is None:
         time.sleep(1)
         try:
@@ -80,7 +84,7 @@ def train(dataset: Path, out: Path, settings: list[str]) -> None:
             stamp = written.stat().st_mtime_ns
         except (FileNotFoundError, ProcessLookupError):
             continue  # no validation yet, or just ended
-        seconds = (int(fields[11]) + int(fields[12])) / _TICKS
+        seconds = before + (int(fields[11]) + int(fields[12])) / _TICKS
         if stamp != seen:
             seen = stamp
             keep(out, seconds)
@@ -100,7 +104,7 @@ def keep(out: Path, seconds: float) -> None:
 def weights(folder: Path) -> Iterator[tuple[int, int, Path]]:
     """Step, CPU seconds and file of what was kept, the earliest first; the last of a step."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("step-*")):
         if match := _NAME.fullmatch(path.name):
             found[int(match[1])] = (int(match[1]), int(match[2]), path)
     yield from found.values()
