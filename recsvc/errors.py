@@ -27,7 +27,7 @@ class ReleaseError(RecsvcError):
 
 
 class DatabaseError(RecsvcError):
-    """The database of events cannot be used: wrong URL, out of reach, locked, too new. No message has a password in it."""
+    """A database that cannot be used: wrong URL, out of reach, locked, too new; no message has a password in it."""
 
 
 class RequestError(RecsvcError):

@@ -103,6 +103,8 @@ class EventStore:
         if history_kinds:
             history = history.where(or_(*(events.c.kind == kind for kind in sorted(history_kinds))))
         self._history = connections.prepared(history)
+        insert: Any = sqlite.insert if connections.is_sqlite else postgresql.insert
+        self._insertion = insert(events).on_conflict_do_nothing().returning(events.c.event_id)
 
     def add(self, events: Sequence[Event], *, now: datetime | None = None) -> list[Outcome]:
         """Take events, all in one transaction, and say of each what became of it, in their order.
@@ -204,15 +206,13 @@ class EventStore:
     def _insert(self, connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
         """Insert what is not there yet; returns the ids of what has been inserted."""
         if self._connections.is_sqlite:
-            statement: Any = sqlite.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
-            return set(connection.execute(statement, rows).scalars())
+            return set(connection.execute(self._insertion, rows).scalars())
         # Two batches that share events must take them in one order, or each may wait for the other for ever; the order
         # of arrival is that of the batch all the same.
         numbers = connection.execute(_NEXT_SEQUENCES, {"count": len(rows)}).scalars()
         numbered = [{**row, "sequence": number} for row, number in zip(rows, numbers, strict=True)]
         numbered.sort(key=lambda row: row["event_id"])
-        statement = postgresql.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
-        return set(connection.execute(statement, numbered).scalars())
+        return set(connection.execute(self._insertion, numbered).scalars())
 
     def _compare(self, connection: Connection, known: list[str], rows: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
         """Compare events that were there already with those of their ids that have come now."""

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from recsvc.events.connections import Connections
 from recsvc.events.schema import forgotten, secrets
@@ -20,6 +20,9 @@ from recsvc.events.schema import forgotten, secrets
 _KEY = "forgotten"
 _LOCK = 0x7265_6373_7663_0002
 _IN_ONE_QUERY = 1000
+_TIMES = select(forgotten.c.user_hash, forgotten.c.time).where(
+    forgotten.c.user_hash.in_(bindparam("hashes", expanding=True))
+)
 
 Times = Mapping[str, int]
 """For each user who was forgotten, until when (epoch milliseconds)."""
@@ -43,8 +46,8 @@ class Tombstones:
         hashes = list(by_hash)
         found: dict[str, int] = {}
         for start in range(0, len(hashes), _IN_ONE_QUERY):
-            chosen = forgotten.c.user_hash.in_(hashes[start : start + _IN_ONE_QUERY])
-            for user_hash, time in connection.execute(select(forgotten.c.user_hash, forgotten.c.time).where(chosen)):
+            some = {"hashes": hashes[start : start + _IN_ONE_QUERY]}
+            for user_hash, time in connection.execute(_TIMES, some):
                 found[by_hash[bytes(user_hash)]] = time
         return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from recsvc.errors import RequestError
 from recsvc.events.connections import Connections
@@ -26,6 +26,7 @@ SCOPES: Final = ("read", "write", "admin")
 MAX_RATE: Final = 1e6
 _PREFIX = "rsk"
 _PARTS = 3
+_BY_ID = select(api_keys).where(api_keys.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,7 @@ class KeyStore:
         """Return the key of this id, whether it is live or not; None if there is none."""
         if not is_storable(key_id):
             return None
-        query = select(api_keys).where(api_keys.c.id == key_id)
-        row = self._connections.read(lambda connection: connection.execute(query).one_or_none())
+        row = self._connections.read(lambda connection: connection.execute(_BY_ID, {"id": key_id}).one_or_none())
         return None if row is None else _key(row)
 
     def revoke(self, key_id: str) -> bool:

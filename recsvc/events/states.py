@@ -16,6 +16,7 @@ from recsvc.events.times import current, from_milliseconds, to_milliseconds
 
 _COUNTER = "item_states"
 _IN_ONE_QUERY = 1000
+_VERSION = select(counters.c.value).where(counters.c.name == _COUNTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class ItemStateStore:
 
     def version(self) -> int:
         """Return a number that grows whenever states are set; ask for it before `blocked`, not after."""
-        query = select(counters.c.value).where(counters.c.name == _COUNTER)
-        return int(self._connections.read(lambda connection: connection.execute(query).scalar_one()))
+        return int(self._connections.read(lambda connection: connection.execute(_VERSION).scalar_one()))
 
     def blocked(self, now: datetime | None = None) -> tuple[frozenset[str], datetime | None]:
         """Return the items that may be in no answer at ``now``, and when the next one expires, if any will."""
