@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import recsvc
+from recsvc.cli_events import events_app
 from recsvc.cli_export import export
+from recsvc.cli_keys import keys_app
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
@@ -34,6 +36,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show the configuration and its schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(releases_app, name="releases")
+app.add_typer(events_app, name="events")
+app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
 app.command()(metapaths)
 app.command()(export)

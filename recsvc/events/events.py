@@ -1,12 +1,12 @@
 """What people did: taken once each, in any order, and told as histories."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Delete, bindparam, delete, func, or_, select, text, tuple_
+from sqlalchemy import Connection, Delete, Row, Select, bindparam, delete, func, or_, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recsvc.events.connections import Connections
@@ -137,7 +137,24 @@ class EventStore:
         if before is not None:
             query = query.where(tuple_(events.c.time, events.c.sequence) < tuple_(before.time, before.sequence))
         query = query.order_by(events.c.time.desc(), events.c.sequence.desc()).limit(limit)
-        return [stored(row) for row in self._connections.read(lambda connection: connection.execute(query).all())]
+        return [_stored(row) for row in self._page(query)]
+
+    def rows(self, since: datetime | None = None, size: int = 20_000) -> Iterator[Sequence[Row[Any]]]:
+        """Yield the rows of all events from ``since`` on, in order of arrival, at most ``size`` at a time."""
+        query = select(events).order_by(events.c.sequence).limit(size)
+        if since is not None:
+            query = query.where(events.c.time >= to_milliseconds(since))
+        last: int | None = None
+        while found := self._page(query if last is None else query.where(events.c.sequence > last)):
+            yield found
+            last = found[-1].sequence
+
+    def has_weights(self, since: datetime | None = None) -> bool:
+        """Whether any event from ``since`` on has a weight."""
+        query = select(events.c.sequence).where(events.c.weight.is_not(None)).limit(1)
+        if since is not None:
+            query = query.where(events.c.time >= to_milliseconds(since))
+        return bool(self._page(query))
 
     def forget(self, user_id: str, *, now: datetime | None = None) -> Forgotten:
         """Delete all events and answers of a user, and refuse from now on what they did until now.
@@ -172,6 +189,9 @@ class EventStore:
             chosen = events.c.sequence.between(start, start + _PRUNED_AT_ONCE - 1) & (events.c.time < limit)
             pruned += self._delete(delete(events).where(chosen))
         return pruned
+
+    def _page(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        return self._connections.read(lambda connection: connection.execute(query).all())
 
     def _delete(self, query: Delete) -> int:
         return self._connections.write(lambda connection: connection.execute(query).rowcount)
@@ -226,7 +246,7 @@ class EventStore:
         return outcomes
 
 
-def stored(row: Any) -> StoredEvent:
+def _stored(row: Any) -> StoredEvent:
     """Return the event in a row of the table."""
     event = Event(
         event_id=row.event_id,

@@ -25,8 +25,8 @@ def known_revisions() -> list[str]:
     return sorted(path.stem[1:5] for path in (FOLDER / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py"))
 
 
-def migrate(connections: Connections, target: str = "head") -> tuple[str | None, str]:
-    """Bring the database up to date, and return its revision before (None: it was empty) and after.
+def migrate(connections: Connections, target: str = "head") -> str:
+    """Bring the database up to date, and return its revision.
 
     Args:
         connections: the database.
@@ -39,17 +39,17 @@ def migrate(connections: Connections, target: str = "head") -> tuple[str | None,
     wanted = known[-1] if target == "head" else target
     found = connections.read(lambda connection: _checked_revision(connection, connections, known))
     if found is not None and found >= wanted:
-        return found, found
+        return found
     if connections.is_sqlite:
         connections.read(_use_write_ahead_log)
     return connections.write(lambda connection: _upgrade(connection, connections, known, wanted))
 
 
-def _upgrade(connection: Connection, connections: Connections, known: list[str], wanted: str) -> tuple[str | None, str]:
+def _upgrade(connection: Connection, connections: Connections, known: list[str], wanted: str) -> str:
     connections.lock(connection, _LOCK)
     found = _checked_revision(connection, connections, known)  # another process may have been faster
     if found is not None and found >= wanted:
-        return found, found
+        return found
     from alembic import command
     from alembic.config import Config
 
@@ -57,7 +57,7 @@ def _upgrade(connection: Connection, connections: Connections, known: list[str],
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, wanted)
-    return found, wanted
+    return wanted
 
 
 def _checked_revision(connection: Connection, connections: Connections, known: list[str]) -> str | None:
