@@ -108,7 +108,7 @@ class AttributeLists:
         keys = self.keys[start:end]
         low = int(np.searchsorted(keys, interval.low, "right" if interval.above else "left"))
         high = int(np.searchsorted(keys, interval.high, "left" if interval.below else "right"))
-        return start + low, start + max(low, high)
+        return start + low, start + high  # bounds that cross give an empty slice
 
     def _rows_of(self, low: int, high: int) -> Rows:
         return self._rows[self._row_starts[self.first + low] : self._row_starts[self.first + high]]

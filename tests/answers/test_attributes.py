@@ -213,6 +213,17 @@ def test_a_filter_in_words(films: AttributeIndex, wanted: Json, rows: list[int])
     assert np.flatnonzero(films.mask(parse_filter(wanted))).tolist() == rows
 
 
+def test_texts_are_found_among_many_in_every_lane() -> None:
+    texts = [*map(str, range(-50, 150)), *(f"{n / 8}e1" for n in range(100)), *(f"word {n}" for n in range(100))]
+    texts += [f"20{year}-{month:02}-15" for year in range(10, 30) for month in range(1, 13)]
+    items = [replace(FILMS[0], item_id=f"id {row}", attributes={"a": text}) for row, text in enumerate(texts)]
+    index = AttributeIndex(*split_lists(build_lists(items)))
+    for row, text in enumerate(texts):
+        assert np.flatnonzero(index.mask(parse_filter({"attribute": "a", "eq": text}))).tolist() == [row]
+    for absent in ("-51", "0.0", "word", "word 100", "2010-01-16", "2009-01-15", "", "zzz"):
+        assert not index.mask(parse_filter({"attribute": "a", "eq": absent})).any()
+
+
 def test_an_attribute_goes_before_what_every_thing_has() -> None:
     items = [replace(FILMS[0], attributes={"title": "other", "popularity": "9"}), FILMS[1], FILMS[3]]
     index = AttributeIndex(*split_lists(build_lists(items)))
