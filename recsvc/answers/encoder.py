@@ -50,20 +50,21 @@ class Encoder:
             raise ReleaseError(f"{path} cannot be used as an encoder: its one output must be {cls.output!r}.")
         return cls(session, path, dim)
 
-    def _run(self, inputs: dict[str, npt.NDArray[np.generic]], what: str) -> Vectors:
+    def _run(self, inputs: dict[str, npt.NDArray[np.generic]], count: int, what: str) -> Vectors:
+        """The vectors, float32 ``[count, d]``, of ``count`` inputs."""
         try:
             (output,) = self._session.run([self.output], inputs)
         except Exception as error:  # as above
             raise ReleaseError(f"{self._path} failed on {what}.") from error
-        if output.shape != (1, self._dim) or output.dtype != np.float32:
+        if output.shape != (count, self._dim) or output.dtype != np.float32:
             raise ReleaseError(
                 f"{self._path} gives {output.dtype} {output.shape}: an encoder of this space gives float32 "
-                f"(1, {self._dim})."
+                f"({count}, {self._dim})."
             )
-        vector: Vectors = output[0]
-        if not np.isfinite(vector).all():
+        vectors: Vectors = output
+        if not np.isfinite(vectors).all():
             raise ReleaseError(f"{self._path} gives NaN or infinity for {what}.")
-        return vector
+        return vectors
 
 
 class SequenceEncoder(Encoder):
@@ -85,7 +86,24 @@ class SequenceEncoder(Encoder):
             ReleaseError: If the encoder fails or gives anything but ``d`` finite numbers.
         """
         mask = np.ones((1, len(vectors)), dtype=np.bool_)
-        return self._run({"vectors": vectors[np.newaxis], "mask": mask}, f"{len(vectors)} vectors")
+        query: Vectors = self._run({"vectors": vectors[np.newaxis], "mask": mask}, 1, f"{len(vectors)} vectors")[0]
+        return query
+
+    def encode_batch(self, vectors: Vectors, mask: npt.NDArray[np.bool_]) -> Vectors:
+        """The query vectors of several histories in one pass.
+
+        Args:
+            vectors: float32 ``[B, L, d]``, oldest first, right-aligned: the newest item of each is in the last column.
+            mask: bool ``[B, L]``, False where there is padding, or an item is hidden; the last column is all True.
+
+        Returns:
+            float32 ``[B, d]``.
+
+        Raises:
+            ReleaseError: As ``encode``.
+        """
+        count, length = mask.shape
+        return self._run({"vectors": vectors, "mask": mask}, count, f"{count} histories of {length} vectors")
 
 
 class PictureEncoder(Encoder):
@@ -106,4 +124,6 @@ class PictureEncoder(Encoder):
         Raises:
             ReleaseError: If the encoder fails or gives anything but ``d`` finite numbers.
         """
-        return self._run({"pixels": pixels[np.newaxis]}, f"a picture of {pixels.shape[1]} x {pixels.shape[2]} pixels")
+        what = f"a picture of {pixels.shape[1]} x {pixels.shape[2]} pixels"
+        vector: Vectors = self._run({"pixels": pixels[np.newaxis]}, 1, what)[0]
+        return vector

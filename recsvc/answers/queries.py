@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,16 @@ from recsvc.errors import RequestError
 from recsvc.releases import Catalogue
 
 Vector = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+SEQUENCE_SPACE: Final = "behaviour"
+"""The space whose encoder answers what comes next."""
+
+IMAGE_SPACE: Final = "image"
+"""The space whose encoder answers what looks like a picture, unless another is named."""
+
+CONTENT_SPACES: Final = (IMAGE_SPACE, "graph")
+"""The spaces that know items of which nobody has a history yet, the first choice first."""
 
 
 def check_question(k: int, **id_lists: Collection[str] | None) -> None:
@@ -81,6 +92,20 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none at all"
 
 
+def rows_in(space: Space, catalogue_rows: Rows) -> Rows:
+    """The row of a space for each catalogue row, int64, -1 where there is none."""
+    rows = space.row_of[catalogue_rows].astype(np.int64)
+    rows[catalogue_rows < 0] = -1
+    return rows
+
+
+def not_found(item_ids: Collection[str], rows: Rows) -> list[str]:
+    """The ids whose row is below 0, in their order."""
+    if len(rows) == 0 or rows.min() >= 0:
+        return []
+    return [item_id for item_id, row in zip(item_ids, rows.tolist(), strict=True) if row < 0]
+
+
 def unit_query(vector: Sequence[float] | npt.NDArray[np.floating], space: Space) -> Vector:
     """The direction of a vector, float32 ``[d]``.
 
@@ -103,12 +128,24 @@ def unit_query(vector: Sequence[float] | npt.NDArray[np.floating], space: Space)
     return unit
 
 
-def mean_query(space: Space, rows: list[int]) -> Vector | None:
+def mean_query(space: Space, rows: Rows) -> Vector | None:
     """The direction of the mean of the unit vectors of some rows, float32 ``[d]``; None where there are none."""
-    if not rows:
+    if len(rows) == 0:
         return None
-    mean = np.mean([space.index.vector(row) for row in rows], axis=0, dtype=np.float64)
+    mean = np.mean([space.index.vector(row) for row in rows.tolist()], axis=0, dtype=np.float64)
     norm = float(np.linalg.norm(mean))
     if norm > 0:  # opposite vectors cancel to zero, which is equally far from everything
         mean /= norm
     return np.asarray(mean, dtype=np.float32)
+
+
+def unit_rows(vectors: Vector) -> Vector:
+    """Vectors float32 ``[n, d]``, each divided by its length; zeros stay."""
+    unit: Vector = vectors / lengths_of(vectors)[:, np.newaxis]
+    return unit
+
+
+def lengths_of(vectors: Vector) -> Vector:
+    """The lengths of vectors ``[n, d]``, float32 ``[n]``; that of zeros is the smallest number that divides."""
+    lengths: Vector = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    return np.maximum(lengths, np.finfo(np.float32).tiny, out=lengths)

@@ -27,7 +27,7 @@ _PASS_SCORES = 2**24
 
 @dataclass(frozen=True)
 class Reasons:
-    """What the log-probabilities of m scored items owe to each of the n events of a history."""
+    """What the log-probabilities of m scored items owe to each of n events: those of a history, or its newest."""
 
     log_probabilities: Float32
     """[m] natural logarithms, given the whole history."""
@@ -43,14 +43,21 @@ class Reasons:
         return mean
 
     def strongest(self, item: int, k: int) -> Int64:
-        """Places in the history of the up to ``k`` events that speak most for a scored item, strongest first."""
+        """Places among the events of the up to ``k`` events that speak most for a scored item, strongest first."""
         order = np.argsort(-self.drops[item], kind="stable")[:k]
         named: Int64 = order[self.drops[item, order] > 0]
         return named
 
 
 def reasons(
-    encode: Encode, history: Float32, pool: Float32, bias: Float32, scored: Int64, *, same: Int64 | None = None
+    encode: Encode,
+    history: Float32,
+    pool: Float32,
+    bias: Float32,
+    scored: Int64,
+    *,
+    same: Int64 | None = None,
+    newest: int | None = None,
 ) -> Reasons:
     """Hide each event of a history in turn and see what the scored items lose.
 
@@ -66,14 +73,17 @@ def reasons(
         scored: rows of ``pool`` [m] to explain.
         same: [n] numbers, equal for events of the same item. They are then hidden together, or an item that comes
             many times would hide behind its own repetitions; all of them get the drop.
+        newest: how many of the newest events are asked about, which bounds the passes; the older ones are read all
+            the same, and hidden where they are of the same item. None: all of them.
 
     Returns:
-        The drops of all scored items at once.
+        The drops of all scored items at once, [m, n] or [m, min(n, newest)].
     """
     n = len(history)
     assert n >= 1, "an empty history has no reasons"
-    groups, of_event = np.unique(np.arange(n) if same is None else same, return_inverse=True)
-    hidden = np.vstack([np.zeros((1, n), np.bool_), of_event == np.arange(len(groups))[:, None]])
+    of_all = np.arange(n) if same is None else same
+    groups, of_event = np.unique(of_all[-newest:] if newest is not None else of_all, return_inverse=True)
+    hidden = np.vstack([np.zeros((1, n), np.bool_), of_all == groups[:, None]])
     found = np.concatenate(
         [log_probabilities(query, pool, bias, scored) for query in queries_without(encode, history, hidden)]
     )

@@ -1,35 +1,30 @@
 """Answers from one release: next items for a history, similar things, look-alikes of a picture, items by id.
 
-The same class answers in a notebook, on the command line and in the service. It is immutable: whoever swaps
-releases makes a new one. The input rule is the one that training evaluates with: drop unknown ids, keep the
-newest ``max_history``, encode, score every item by ``query . vector + bias``, exclude, then select.
+The same class answers in a notebook, on the command line and in the service. Its release never changes: whoever swaps
+releases makes a new one. Only what is blocked may be replaced. The input rule is the one that training evaluates with:
+drop unknown ids, keep the newest ``max_history``, encode, score every item by ``query . vector + bias``, exclude, then
+select.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from time import perf_counter
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from recsvc.answers.bundle import Bundle, SequenceReader, Space, open_bundle
-from recsvc.answers.queries import check_question, mean_query, rows_of_types, type_of_question, unit_query
-from recsvc.answers.types import Reason, Recommendations, ScoredItem, SimilarItems, SpaceInfo
+from recsvc.answers.bundle import Bundle, Space, open_bundle
+from recsvc.answers.eligibility import Availability
+from recsvc.answers.neighbours import Asked, Neighbours, Wanted
+from recsvc.answers.pipeline import Pipeline
+from recsvc.answers.queries import IMAGE_SPACE, SEQUENCE_SPACE
+from recsvc.answers.questions import Boost, Promotion, Question
+from recsvc.answers.scored import Stage, StageObserver
+from recsvc.answers.types import Recommendations, SimilarItems, SpaceInfo
 from recsvc.errors import ReleaseError, RequestError
-from recsvc.pictures import normalise, preprocess
+from recsvc.pictures import normalise
 from recsvc.releases import CatalogueItem, Store
-from recsvc.search import top_k
-
-SEQUENCE_SPACE = "behaviour"
-"""The space whose encoder answers what comes next."""
-
-IMAGE_SPACE = "image"
-"""The space whose encoder answers what looks like a picture, unless another is named."""
-
-Stage = Literal["decode", "encode", "score", "catalogue"]
-StageObserver = Callable[[Stage, float], None]
-"""Called with the name of a finished stage and the seconds that it took."""
+from recsvc.search.filters import Filter
 
 
 class Recommender:
@@ -47,6 +42,8 @@ class Recommender:
         self._bundle = bundle
         self._catalogue = bundle.catalogue
         self._observe = observe or _observe_nothing
+        self._neighbours = Neighbours(bundle, self._observe)
+        self._available: Availability | None = None
 
     @classmethod
     def open(cls, release_dir: Path, *, release_id: str, observe: StageObserver | None = None) -> Self:
@@ -84,10 +81,21 @@ class Recommender:
         k: int = 10,
         exclude: Collection[str] = (),
         exclude_seen: bool = True,
+        allow: Collection[str] | None = None,
+        filter: Filter | None = None,
+        diversity: float = 0.0,
+        diversity_space: str | None = None,
+        boosts: Sequence[Boost] = (),
+        promotions: Sequence[Promotion] = (),
+        strict: bool = False,
+        explain: bool = False,
+        already: Collection[str] = (),
     ) -> Recommendations:
         """What comes next after a history.
 
-        An empty history, or one without a known item, is answered from popularity, and the answer says so.
+        The model answers if it knows an item of the history. Otherwise the items nearest, by picture or by relations,
+        to the newest item that has either; otherwise what is popular. Popular items also fill up what is left of the
+        ``k`` places, after the others, so that exactly ``min(k, items that may come back)`` do.
 
         Args:
             history: Item ids, oldest first. Unknown ones are skipped and listed in the answer; of the known
@@ -95,26 +103,57 @@ class Recommender:
             k: How many items, at least 1.
             exclude: Items that may not be in the answer.
             exclude_seen: Whether no item of the history may be in it, however old.
+            allow: The only items that may be in it; all when not given.
+            filter: What every item of it must satisfy; its JSON form will do.
+            diversity: From 0, the best items, to 1, items unlike each other: maximal marginal relevance over at most
+                500 of the best. The order is then that in which they are taken.
+            diversity_space: Where they are to be unlike. When not given: the first of ``image`` and ``graph`` that
+                knows half of the candidates or more, else ``behaviour``.
+            boosts: Items that are to come earlier or later, at most 8.
+            promotions: Items for which places are kept, at most 8.
+            strict: Whether the model alone may answer, with fewer items if need be.
+            explain: Whether every item says what it is owed to.
+            already: Items that were shown before: not in the answer, and never unknown.
 
         Raises:
-            RequestError: If ``k`` is below 1, ids are not given as a list, or the release reads no histories.
+            RequestError: If an option has a value that it cannot have, a filter asks for an attribute that the
+                catalogue has none of, a space is not in the release, or the release reads no histories.
         """
-        check_question(k, history=history, exclude=exclude)
-        space, reader = self._sequence_space()
-        history_rows = self._catalogue.rows(history)
-        exclude_rows = self._catalogue.rows(exclude)
-        banned = _known(exclude_rows) | (_known(history_rows) if exclude_seen else set())
-        steps = _rows_in(space, history_rows)
-        unknown = [item_id for item_id, step in zip(history, steps, strict=True) if step < 0]
-        unknown += [item_id for item_id, row in zip(exclude, exclude_rows, strict=True) if row is None]
-        known = [step for step in steps if step >= 0]
-        items = self._next_items(space, reader, known, banned, k) if known else self._popular_items(banned, k)
-        return Recommendations(
-            release=self.release,
-            items=items,
-            unknown=list(dict.fromkeys(unknown)),
-            source="model" if known else "popular",
+        question = Question(
+            history=history,
+            k=k,
+            exclude=exclude,
+            exclude_seen=exclude_seen,
+            allow=allow,
+            filter=filter,
+            diversity=diversity,
+            diversity_space=diversity_space,
+            boosts=boosts,
+            promotions=promotions,
+            strict=strict,
+            explain=explain,
+            already=already,
         )
+        return self._next_items().answer(question, self._available)
+
+    def recommend_many(self, questions: Sequence[Question]) -> list[Recommendations | RequestError]:
+        """Answer several questions as ``recommend`` does, the histories of 16 at a time in one pass of the encoder.
+
+        Returns:
+            For each question its answer, or the error of what is wrong with this one.
+
+        Raises:
+            RequestError: If the release reads no histories.
+        """
+        return self._next_items().answer_many(questions, self._available)
+
+    def block(self, item_ids: Collection[str]) -> None:
+        """Keep items out of every answer until the next call, which replaces them: out of stock, expired.
+
+        Safe beside answers on other threads: each sees all of it or nothing. Ids that the release does not know do
+        not matter.
+        """
+        self._available = Availability.without(item_ids, self._bundle)
 
     def similar(
         self,
@@ -127,6 +166,10 @@ class Recommender:
         target_types: Collection[str] | None = None,
         k: int = 10,
         exclude: Collection[str] = (),
+        allow: Collection[str] | None = None,
+        filter: Filter | None = None,
+        diversity: float = 0.0,
+        diversity_space: str | None = None,
     ) -> SimilarItems:
         """What lies nearest in a space, by cosine, to a thing, to the middle of some things, or to a vector.
 
@@ -141,32 +184,33 @@ class Recommender:
             target_types: The types of the things wanted; ``node_type`` when not given.
             k: How many things, at least 1.
             exclude: Things that may not be in the answer.
+            allow: The only things that may be in it, of any of the types wanted; all when not given.
+            filter: What every thing of it must satisfy; its JSON form will do.
+            diversity: As for ``recommend``.
+            diversity_space: Where they are to be unlike; ``space`` when not given.
 
         Raises:
-            RequestError: If not exactly one of ``id``, ``ids`` and ``vector`` is given, the space is not in
-                the release or has nothing of a type, or the vector does not fit the space.
+            RequestError: If not exactly one of ``id``, ``ids`` and ``vector`` is given, a space is not in
+                the release or has nothing of a type, the vector does not fit the space, or an option has a value that
+                it cannot have.
         """
         if [id is not None, ids is not None, vector is not None].count(True) != 1:
             raise RequestError("Give exactly one of id, ids and vector.")
-        asked = [id] if id is not None else [] if ids is None else ids
-        check_question(k, ids=asked, exclude=exclude, target_types=target_types)
-        place = self._space(space)
-        needed = bool(asked or exclude) or target_types is None
-        named = type_of_question(place, self._catalogue, node_type, needed=needed)
-        allowed = rows_of_types(place, self._catalogue, [named] if target_types is None else target_types)
-        rows = self._catalogue.rows([*asked, *exclude], named)
-        steps = _rows_in(place, rows)
-        unknown = [item_id for item_id, step in zip(asked, steps, strict=False) if step < 0]
-        unknown += [item_id for item_id, row in zip(exclude, rows[len(asked) :], strict=True) if row is None]
-        if vector is not None:
-            query: npt.NDArray[np.float32] | None = unit_query(vector, place)
-        else:
-            query = mean_query(place, [step for step in steps[: len(asked)] if step >= 0])
-        items = [] if query is None else self._nearest(place, query, k, excluded=steps, allowed=allowed)
-        return SimilarItems(self.release, space, items, list(dict.fromkeys(unknown)))
+        asked = Asked([id] if id is not None else ids, vector, node_type, target_types)
+        wanted = Wanted(k, exclude, allow, filter, diversity, diversity_space)
+        return self._neighbours.of_things(self._space(space), asked, wanted, self._available)
 
     def similar_image(
-        self, content: bytes, *, space: str = IMAGE_SPACE, k: int = 10, exclude: Collection[str] = ()
+        self,
+        content: bytes,
+        *,
+        space: str = IMAGE_SPACE,
+        k: int = 10,
+        exclude: Collection[str] = (),
+        allow: Collection[str] | None = None,
+        filter: Filter | None = None,
+        diversity: float = 0.0,
+        diversity_space: str | None = None,
     ) -> SimilarItems:
         """Which items look like a picture, by the cosine of its vector with those of the items' pictures.
 
@@ -177,30 +221,18 @@ class Recommender:
             space: One of ``spaces()`` that reads pictures.
             k: How many items, at least 1.
             exclude: Items that may not be in the answer.
+            allow: The only items that may be in it; all when not given.
+            filter: What every item of it must satisfy; its JSON form will do.
+            diversity: As for ``recommend``.
+            diversity_space: Where they are to be unlike; ``space`` when not given.
 
         Raises:
             PictureError: If the picture cannot be read; a clause to follow "The picture".
-            RequestError: If the space is not in the release or reads no pictures, or ``k`` is below 1.
+            RequestError: If a space is not in the release or reads no pictures, or an option has a value that it
+                cannot have.
         """
-        check_question(k, exclude=exclude)
-        place = self._space(space)
-        if place.pictures is None:
-            raise RequestError(f"The space {space!r} of release {self.release} reads no pictures.")
-        named = type_of_question(place, self._catalogue, None)
-        allowed = rows_of_types(place, self._catalogue, [named])
-        rows = self._catalogue.rows(exclude, named)
-        unknown = [item_id for item_id, row in zip(exclude, rows, strict=True) if row is None]
-        started = perf_counter()
-        pixels = preprocess(content, place.pictures.input)
-        decoded = perf_counter()
-        self._observe("decode", decoded - started)
-        vector = place.pictures.encoder.encode(pixels)
-        self._observe("encode", perf_counter() - decoded)
-        if not vector.any():
-            raise RequestError("The picture cannot be compared: its vector is all zeros, which has no direction.")
-        query = unit_query(vector, place)
-        items = self._nearest(place, query, k, excluded=_rows_in(place, rows), allowed=allowed)
-        return SimilarItems(self.release, space, items, list(dict.fromkeys(unknown)))
+        wanted = Wanted(k, exclude, allow, filter, diversity, diversity_space)
+        return self._neighbours.of_picture(self._space(space), content, wanted, self._available)
 
     def item(self, item_id: str) -> CatalogueItem | None:
         """An item of the catalogue, or None if it does not have it."""
@@ -238,54 +270,6 @@ class Recommender:
         for history in self._bundle.warm_up:
             self.recommend(history)
 
-    def _next_items(
-        self, space: Space, reader: SequenceReader, known: list[int], banned: set[int], k: int
-    ) -> list[ScoredItem]:
-        started = perf_counter()
-        query = reader.encoder.encode(space.vectors[known[-reader.max_history :]])
-        encoded = perf_counter()
-        self._observe("encode", encoded - started)
-        scores = space.vectors @ query
-        scores += reader.bias
-        without = space.row_of[list(banned)]
-        rows = top_k(scores, k, without[without >= 0])
-        self._observe("score", perf_counter() - encoded)
-        return self._scored(space.catalogue_rows[rows], scores[rows], "sequence")
-
-    def _nearest(
-        self,
-        space: Space,
-        query: npt.NDArray[np.float32],
-        k: int,
-        *,
-        excluded: list[int],
-        allowed: npt.NDArray[np.bool_] | None,
-    ) -> list[ScoredItem]:
-        started = perf_counter()
-        found, scores = space.index.search(query, k, excluded=[row for row in excluded if row >= 0], allowed=allowed)
-        self._observe("score", perf_counter() - started)
-        return self._scored(space.catalogue_rows[found], scores, "similar")
-
-    def _popular_items(self, banned: set[int], k: int) -> list[ScoredItem]:
-        # At most len(banned) of the first k + len(banned) fall away.
-        first = self._bundle.by_popularity[: k + len(banned)].tolist()
-        rows = [row for row in first if row not in banned][:k]
-        return self._scored(rows, self._catalogue.popularity[rows], "popular")
-
-    def _scored(
-        self,
-        rows: Sequence[int] | npt.NDArray[np.integer],
-        scores: npt.NDArray[np.floating | np.integer],
-        reason: Reason,
-    ) -> list[ScoredItem]:
-        started = perf_counter()
-        items = [
-            ScoredItem(item.item_id, item.node_type, float(score), reason, item.title, item.attributes)
-            for item, score in zip(self._catalogue.items(rows), scores.tolist(), strict=True)
-        ]
-        self._observe("catalogue", perf_counter() - started)
-        return items
-
     def _space(self, name: str) -> Space:
         space = self._bundle.spaces.get(name)
         if space is None:
@@ -293,11 +277,11 @@ class Recommender:
             raise RequestError(f"Release {self.release} has no space {name!r}; it has: {there}.")
         return space
 
-    def _sequence_space(self) -> tuple[Space, SequenceReader]:
+    def _next_items(self) -> Pipeline:
         space = self._space(SEQUENCE_SPACE)
         if space.sequences is None:
             raise RequestError(f"The space {SEQUENCE_SPACE!r} of release {self.release} reads no histories.")
-        return space, space.sequences
+        return Pipeline(self._bundle, space, space.sequences, self._observe)
 
 
 def _observe_nothing(stage: Stage, seconds: float) -> None:
@@ -314,12 +298,3 @@ def _info(space: Space) -> SpaceInfo:
         max_history=None if space.sequences is None else space.sequences.max_history,
         picture_size=None if space.pictures is None else space.pictures.input.size,
     )
-
-
-def _known(rows: Iterable[int | None]) -> set[int]:
-    return {row for row in rows if row is not None}
-
-
-def _rows_in(space: Space, catalogue_rows: Iterable[int | None]) -> list[int]:
-    """The row of a space for each catalogue row, -1 where there is none."""
-    return [-1 if row is None else int(space.row_of[row]) for row in catalogue_rows]

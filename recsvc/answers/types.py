@@ -3,24 +3,48 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["sequence", "popular", "similar"]
-"""Why an item is in an answer: the model read the history, nothing was known, or it is near the question."""
+Reason = Literal["sequence", "content", "popular", "promoted", "similar"]
+"""Why an item is in an answer: the model read the history, it is near a thing of the history whose pictures or
+relations are known, it is popular, a place was kept for it, or it is near the question."""
 
-Source = Literal["model", "popular"]
+Source = Literal["model", "content", "popular", "none"]
+"""What the first items of an answer come from; ``none`` where it has no items."""
+
+CauseKind = Literal["sequence", "content", "popular"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Cause:
+    """One thing that an item of an answer is owed to.
+
+    Attributes:
+        item_id: The item of the history; the item of the answer itself where its popularity is the cause.
+        weight: The larger, the more it counts. ``sequence``: how much the logarithm of the item's probability falls,
+            in nats, if this one is left out of the history. ``content``: the cosine of the two. ``popular``: the
+            number of training interactions.
+        kind: What was measured.
+    """
+
+    item_id: str
+    weight: float
+    kind: CauseKind
+
+
+# Not frozen: a frozen dataclass takes three times as long to make, and an answer has many.
+@dataclass(slots=True)
 class ScoredItem:
     """One item of an answer, or one other thing of the catalogue where such were asked for.
 
     Attributes:
         item_id: The user's own id.
         node_type: What kind of thing it is; ids repeat across types.
-        score: The larger, the better; comparable within one answer only. Next items: the model's score, or
-            the number of training interactions where ``reason`` is ``popular``. Similar items: the cosine.
+        score: The larger, the better; comparable within one answer only, among items that come from the same source.
+            Next items: the model's score, a cosine where ``reason`` is ``content``, or the number of training
+            interactions where it is ``popular``; boosts are in it. Similar items: the cosine.
         reason: Why it is here.
         title: What to show for it, if known.
-        attributes: All else that the catalogue knows.
+        attributes: All else that the catalogue knows; answers share it, so it is not to be changed.
+        because: What it is owed to, the strongest first; empty unless asked for.
     """
 
     item_id: str
@@ -29,6 +53,7 @@ class ScoredItem:
     reason: Reason
     title: str | None
     attributes: dict[str, str | list[str]]
+    because: list[Cause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +62,9 @@ class Recommendations:
 
     Attributes:
         release: The release that answered.
-        items: Exactly ``min(k, items left)`` of them.
+        items: Exactly ``min(k, items that may come back)`` of them, unless the question is strict.
         unknown: Ids of the question that the release does not know, each once, in the order given.
-        source: ``model``, or ``popular`` where no item of the history is known.
+        source: What the first of the items come from.
     """
 
     release: str

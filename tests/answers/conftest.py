@@ -27,6 +27,11 @@ def support() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def oracle() -> ModuleType:
+    return load_support("next_items")
+
+
+@pytest.fixture(scope="session")
 def tiny(support: ModuleType):
     return support.tiny_release()
 

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -112,7 +113,7 @@ class TinyRelease:
     def behaviour(self) -> TinySpace:
         return TinySpace(self.vectors, self.catalogue_rows, [self.things[row] for row in self.catalogue_rows])
 
-    @property
+    @cached_property
     def image(self) -> TinySpace:
         """The vectors of the pictures, as an offline job computes them."""
         vectors = np.stack([self.picture_vector(content) for content in self.pictures.values()])
@@ -136,18 +137,41 @@ class TinyRelease:
     def next_items(
         self, history: list[str], k: int, exclude: list[str] | None = None, exclude_seen: bool = True
     ) -> list[tuple[str, float]]:
-        """Brute force over all items: ids and scores, best first."""
+        """Brute force over all items: ids and scores, best first; what the first ranking leaves, popularity fills."""
         banned = set(exclude or []) | (set(history) if exclude_seen else set())
+        found: dict[str, float] = {}
+        for _, scored in self.rankings(history):
+            best = sorted(scored, key=lambda item: (-item[1], item[2]))
+            left = [(item_id, score) for item_id, score, _ in best if item_id not in banned and item_id not in found]
+            found |= dict(left[: k - len(found)])
+        return list(found.items())
+
+    def rankings(self, history: Collection[str]) -> list[tuple[str, list[tuple[str, float, int]]]]:
+        """What ranks items, by its reason, with ids, scores and rows: the model or else content, then popularity."""
+        found = []
         known = [row for row in map(self.row_of, history) if row is not None][-self.max_history :]
-        if not known:
-            scored = [(item_id, float(self.popularity[row])) for row, item_id in enumerate(self.ids)]
-        else:
+        if known:
             read = self.vectors[known].astype(np.float64)
-            query = read.mean(axis=0) + 2 * read[-1]
-            scores = self.vectors.astype(np.float64) @ query + self.bias
-            scored = [(self.ids[self.catalogue_rows[row]], float(scores[row])) for row in range(len(scores))]
-        left = [pair for pair in scored if pair[0] not in banned]
-        return sorted(left, key=lambda pair: -pair[1])[:k]  # stable: ties by row
+            scores = self.vectors.astype(np.float64) @ (read.mean(axis=0) + 2 * read[-1]) + self.bias
+            ids = [self.ids[row] for row in self.catalogue_rows]
+            found.append(("sequence", list(zip(ids, scores.tolist(), range(len(ids)), strict=True))))
+        elif (near := self.newest_content(history)) is not None:
+            space, row = near
+            units = space.unit_vectors()
+            cosines = (units @ units[row]).round(9).tolist()
+            scored = enumerate(zip(space.things, cosines, strict=True))
+            items = [(item_id, cosine, place) for place, ((kind, item_id), cosine) in scored if kind == ITEM_TYPE]
+            found.append(("content", items))
+        counts = map(float, self.popularity)
+        return [*found, ("popular", list(zip(self.ids, counts, range(len(self.ids)), strict=True)))]
+
+    def newest_content(self, history: Collection[str]) -> tuple[TinySpace, int] | None:
+        """The space and the row of the newest item that has a picture, or else relations."""
+        for item_id in reversed(list(history)):
+            for space in (self.image, self.graph):
+                if (row := space.row_of(item_id)) is not None:
+                    return space, row
+        return None
 
     def similar(self, query: npt.NDArray[np.floating], k: int, exclude: list[str]) -> list[tuple[str, float]]:
         """Brute force by cosine in ``behaviour``: ids and scores."""
