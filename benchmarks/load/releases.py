@@ -6,10 +6,13 @@ history. Latency and memory are those of a trained model of that shape; the answ
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,9 +26,13 @@ from recsvc.answers.bundle import CATALOGUE_NAME
 from recsvc.data import make_split
 from recsvc.models.sequence.config import SequenceModelConfig
 from recsvc.models.sequence.model import SequenceModel
-from recsvc.releases import CatalogueItem, ManifestDraft, Store, write_catalogue
+from recsvc.releases import CatalogueItem, ManifestDraft, Store, read_manifest, write_catalogue
+from training.index_config import IndexConfig
+from training.indexes import index_space
 from training.pipeline import publish_once
+from training.progress import Reporter
 from training.run import Run
+from training.runtime import available_cores
 from training.sequence.data import prepare_sequences
 from training.sequence.evaluate import sampled_histories
 from training.sequence.export import export_sequence
@@ -46,6 +53,7 @@ class Shape:
     history: int = 50
     seed: int = 0
     prefix: str = "item-"
+    index: Literal["auto", "flat", "hnsw", "ivf"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,15 @@ class Subject:
     def folder(self) -> Path:
         """The release's own folder."""
         return Store(self.store).path_of(self.release)
+
+    @property
+    def search(self) -> str:
+        """How next items are searched, with the recall measured when it was published."""
+        index = read_manifest(self.folder).spaces["behaviour"].next_index
+        if index is None:
+            return "exact"
+        parameters = ", ".join(f"{name} {value}" for name, value in index.search.parameters.items())
+        return f"{index.search.kind} ({parameters}), recall@10 {index.search.recall_at_10:.3f}"
 
 
 def from_run(run_folder: Path, cache: Path, *, count: int = 5000, seed: int = 0) -> Subject:
@@ -100,7 +117,8 @@ def drawn(shape: Shape, cache: Path, *, count: int = 5000, store: Path | None = 
     note = shelf.path.parent / f"{name}.json"
     if not note.exists():
         model = _model(shape, clusters)
-        release = shelf.publish(lambda folder: _fill(folder, shape, model, ids, clusters))
+        with _all_cores():
+            release = shelf.publish(lambda folder: _fill(folder, shape, model, ids, clusters))
         shutil.rmtree(cache / name / "model", ignore_errors=True)
         _write_model(model, ids, cache / name / "model")
         note.write_text(json.dumps({"release": release}), "utf-8")
@@ -111,7 +129,8 @@ def drawn(shape: Shape, cache: Path, *, count: int = 5000, store: Path | None = 
         f"drawn, weights random: {shape.items} items in {clusters.max() + 1} clusters, d {shape.dim}, {shape.layers} "
         f"blocks, {shape.heads} heads, histories up to {shape.history}; {count} drawn histories"
     )
-    return Subject(shelf.path, release, list(_histories(shape, ids, clusters, count)), cache / name / "model", what)
+    histories = [[ids[row] for row in rows] for rows in _histories(shape, clusters, count)]
+    return Subject(shelf.path, release, histories, cache / name / "model", what)
 
 
 def _model(shape: Shape, clusters: NDArray[np.int64]) -> SequenceModel:
@@ -155,9 +174,9 @@ def _popularity(shape: Shape) -> NDArray[np.int64]:
     return rng.permutation(10 * shape.items // np.arange(1, shape.items + 1))
 
 
-def _histories(shape: Shape, ids: list[str], clusters: NDArray[np.int64], count: int) -> Iterator[list[str]]:
-    """Histories of many lengths, some longer than the model reads, each from a few clusters."""
-    rng = np.random.default_rng((shape.seed, 3))
+def _histories(shape: Shape, clusters: NDArray[np.int64], count: int, part: int = 3) -> Iterator[NDArray[np.int64]]:
+    """Histories of many lengths, in rows of the items, some longer than the model reads, each from a few clusters."""
+    rng = np.random.default_rng((shape.seed, part))
     order = np.argsort(clusters, kind="stable")
     begins = np.searchsorted(clusters[order], np.arange(clusters.max() + 2))
     lengths = np.clip(rng.lognormal(np.log(0.7 * shape.history), 0.8, size=count), 1, 4 * shape.history).astype(int)
@@ -166,8 +185,7 @@ def _histories(shape: Shape, ids: list[str], clusters: NDArray[np.int64], count:
     for length in lengths.tolist():
         chosen = rng.choice(filled, size=3)
         of_step = chosen[rng.integers(0, 3, size=length)]
-        rows = order[begins[of_step] + (rng.random(length) * sizes[of_step]).astype(int)]
-        yield [ids[row] for row in rows]
+        yield order[begins[of_step] + (rng.random(length) * sizes[of_step]).astype(int)]
 
 
 def _fill(
@@ -177,8 +195,16 @@ def _fill(
     write_catalogue(folder / CATALOGUE_NAME, things)
     write_attributes(folder / ATTRIBUTES_NAME, things)
     (folder / "behaviour").mkdir()
-    entry = export_sequence(model, np.arange(shape.items), folder / "behaviour")
-    warm_up = list(_histories(shape, ids, clusters, 20))
+    index = IndexConfig(kind=shape.index)
+    entry = index_space(
+        export_sequence(model, np.arange(shape.items), folder / "behaviour"),
+        folder,
+        index,
+        histories=lambda: [rows[-shape.history :] for rows in _histories(shape, clusters, index.queries, part=5)],
+        threads=available_cores(),
+        reporter=Reporter(),
+    )
+    warm_up = [[ids[row] for row in rows] for rows in _histories(shape, clusters, 20, part=6)]
     (folder / "warmup.json").write_text(json.dumps({"histories": warm_up}), "utf-8")
     return ManifestDraft(data={"drawn": asdict(shape)}, spaces={"behaviour": entry})
 
@@ -192,6 +218,17 @@ def _things(shape: Shape, ids: list[str], clusters: NDArray[np.int64]) -> Iterat
         genres = sorted({_GENRES[clusters[row] % len(_GENRES)], _GENRES[others[row]]})
         attributes: dict[str, str | list[str]] = {"genres": genres, "year": str(years[row])}
         yield CatalogueItem(item_id, f"Title of {item_id}", attributes, popularity[row])
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let this process, kept to the client's core, draw and build on all of them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _write_model(model: SequenceModel, ids: list[str], folder: Path) -> None:

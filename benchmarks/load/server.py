@@ -161,7 +161,7 @@ class Server:
     def _wait_until_ready(self, started: float) -> None:
         while self.get(self._ready_path)[0] != 200:
             if self._process.poll() is not None or monotonic() - started > self._timeout_s:
-                lines = Path(self._log.name).read_text("utf-8", "replace").splitlines()[-15:]
+                lines = Path(self._log.name).read_text("utf-8", "replace").splitlines()[-5:]
                 raise SystemExit("\n".join([f"not ready: {' '.join(self._command)}", *lines]))
             sleep(0.02)
 

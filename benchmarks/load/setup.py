@@ -15,6 +15,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--layers", type=int, default=2, help="its blocks")
     parser.add_argument("--heads", type=int, default=2, help="its heads")
     parser.add_argument("--history", type=int, default=50, help="items of a history that it reads")
+    parser.add_argument(
+        "--index", choices=["auto", "flat", "hnsw", "ivf"], default="auto", help="how it is searched; flat is exact"
+    )
     parser.add_argument("--cache", type=Path, default=Path("runs/benchmark"), help="where releases are kept")
     parser.add_argument("--histories", type=int, default=5000, help="different histories at most")
     parser.add_argument("-k", type=int, default=10, help="items wanted")
@@ -30,7 +33,15 @@ def add_options(parser: ArgumentParser) -> None:
 
 def shape_of(arguments: Namespace) -> Shape:
     """The drawn release that the options ask for."""
-    return Shape(arguments.items, arguments.dim, arguments.layers, arguments.heads, arguments.history, arguments.seed)
+    return Shape(
+        items=arguments.items,
+        dim=arguments.dim,
+        layers=arguments.layers,
+        heads=arguments.heads,
+        history=arguments.history,
+        seed=arguments.seed,
+        index=arguments.index,
+    )
 
 
 def subject_of(arguments: Namespace) -> Subject:
@@ -63,7 +74,7 @@ def protocol(subject: Subject, arguments: Namespace) -> list[str]:
     lengths = sorted(map(len, subject.histories))
     settings = ", ".join(arguments.set) or "defaults"
     return [
-        f"release {subject.release}: {subject.what}",
+        f"release {subject.release}: {subject.what}; next items: {subject.search}",
         f"histories of {lengths[0]} to {lengths[-1]} items (median {lengths[len(lengths) // 2]}), k {arguments.k}, "
         f"{arguments.filters:.0%} with a filter, {arguments.unknown:.0%} with an unknown id, seed {arguments.seed}",
         f"service: {arguments.workers} worker, {settings}; HTTP/1.1 on loopback, at most {arguments.connections} "

@@ -1,17 +1,17 @@
 """`memory` and `sizing`: what a release costs, with one worker and with more, and by its size."""
 
-import json
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 from load.bodies import post
 from load.client import Client, arrivals, closed_loop
 from load.measure import open_phase, saturation
 from load.outcomes import percentiles
-from load.releases import Shape, Subject, drawn
+from load.releases import Subject, drawn
 from load.report import print_begin, print_head, print_row, print_table
 from load.server import recsvc_server
-from load.setup import protocol, requests_of, settings_of, subject_of
+from load.setup import protocol, requests_of, settings_of, shape_of, subject_of
 
 _ASKED = 2000
 
@@ -43,7 +43,7 @@ def sizing(arguments: Namespace) -> int:
     first = True
     for text in arguments.sizes:
         items, dim = map(int, text.split("x"))
-        shape = Shape(items, dim, arguments.layers, arguments.heads, arguments.history, arguments.seed)
+        shape = replace(shape_of(arguments), items=items, dim=dim)
         subject = drawn(shape, arguments.cache, count=arguments.histories)
         requests = requests_of(subject, arguments)
         if first:
@@ -58,16 +58,10 @@ def sizing(arguments: Namespace) -> int:
                 half = open_phase(client, server, requests, planned)
             used = server.memory_mib()
             p50, p99 = percentiles(half.outcomes.latencies_ms(), (50.0, 99.0))
-            row = [items, dim, arguments.history, _search_of(subject), _size_mib(subject), server.ready_s]
+            row = [items, dim, arguments.history, subject.search, _size_mib(subject), server.ready_s]
             print_row([*row, used["Anonymous"], used["Rss"], peak, p50, p99, half.cpu_us])
     return 0
 
 
 def _size_mib(subject: Subject) -> float:
     return sum(path.stat().st_size for path in subject.folder.rglob("*") if path.is_file()) / 2**20
-
-
-def _search_of(subject: Subject) -> str:
-    """How next items are searched, as the manifest says."""
-    entry = json.loads((subject.folder / "manifest.json").read_text("utf-8"))["spaces"]["behaviour"]
-    return str(entry)
