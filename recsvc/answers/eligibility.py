@@ -60,9 +60,9 @@ class Eligible:
         """Of these, those of another mask over the catalogue."""
         return replace(self, mask=mask if self.mask is None else self.mask & mask)
 
-    def without(self, rows: Rows) -> "Eligible":
+    def without(self, rows: npt.NDArray[np.integer]) -> "Eligible":
         """All of these but some rows of the catalogue."""
-        return replace(self, excluded=np.concatenate([self.excluded, rows])) if len(rows) else self
+        return replace(self, excluded=np.concatenate([self.excluded, rows]).astype(np.int64)) if len(rows) else self
 
     def in_catalogue(self) -> Mask | None:
         """What may come back but for ``excluded``, bool ``[N]``; None where all may."""

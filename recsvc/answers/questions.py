@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
@@ -109,4 +109,6 @@ def as_filter(value: Any) -> Filter:
     Raises:
         RequestError: If it is none.
     """
-    return value if isinstance(value, BaseModel) else parse_filter(value)  # a model has been checked
+    if isinstance(value, BaseModel):  # it has been checked
+        return cast(Filter, value)
+    return parse_filter(value)

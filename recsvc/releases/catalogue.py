@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.errors import ReleaseError
+from recsvc.releases.recent import RecentItems
 
 CATALOGUE_VERSION = 2
 """Layout of the file, kept as SQLite's ``user_version``; a reader refuses any other."""
@@ -41,6 +42,9 @@ CREATE TABLE things (
 """
 _ITEM = 0
 """The number of the items' type."""
+
+_REMEMBERED = 2**22
+"""Characters of titles and attributes whose things are kept in memory, as Python objects some 20 MB."""
 _AT_ONCE = 1000
 """How many things are read at once where all are."""
 
@@ -163,6 +167,7 @@ class Catalogue:
         self._path = path
         self._connection = connection
         self._lock = threading.Lock()
+        self._recent = RecentItems[CatalogueItem](max_size=_REMEMBERED)
         # A catalogue is dropped with its release while requests may still hold it: closed with the last one.
         self._finalizer = weakref.finalize(self, connection.close)
         self.node_types, columns = _load(path, connection)
@@ -222,26 +227,21 @@ class Catalogue:
         return np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     def items(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> list[CatalogueItem]:
-        """Read the things of some rows in one query, in the order given; a row may come twice.
+        """The things of some rows in the order given; a row may come twice.
+
+        Those that were asked for lately are remembered, so they are shared: their attributes are not to be changed.
 
         Raises:
             IndexError: If a row is not in 0..N-1.
             ReleaseError: If the file no longer holds what it held when it was opened.
         """
-        wanted = [int(row) for row in rows]
-        for row in wanted:
-            if not 0 <= row < len(self):
-                raise IndexError(f"row {row} of a catalogue of {len(self)} things")
-        query = "SELECT row, title, attributes FROM things WHERE row IN (SELECT value FROM json_each(?))"
+        wanted = [int(row) for row in rows] if isinstance(rows, Sequence) else rows.tolist()
         with self._lock:
-            try:
-                found = self._connection.execute(query, (json.dumps(wanted),)).fetchall()
-            except sqlite3.Error as error:
-                raise _refusal(self._path, str(error)) from error
-        by_row = {row: (title, attributes) for row, title, attributes in found}
-        if len(by_row) != len(set(wanted)):
-            raise _refusal(self._path, "rows are missing")
-        return [self._item(row, *by_row[row]) for row in wanted]
+            found = self._recent.find(wanted)
+            missing = [row for row in wanted if row not in found]
+            if missing:
+                found |= self._read(missing)
+        return [found[row] for row in wanted]
 
     def __iter__(self) -> Iterator[CatalogueItem]:
         """All things by row, read some at a time."""
@@ -254,6 +254,24 @@ class Catalogue:
 
     def _rows_of(self, node_type: str | None) -> dict[str, int]:
         return self._rows.get(self.item_type if node_type is None else node_type, {})
+
+    def _read(self, rows: Sequence[int]) -> dict[int, CatalogueItem]:
+        """Things by row, from the file; they are kept for the next time."""
+        for row in rows:
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {row} of a catalogue of {len(self)} things")
+        query = "SELECT row, title, attributes FROM things WHERE row IN (SELECT value FROM json_each(?))"
+        try:
+            found = self._connection.execute(query, (json.dumps(rows),)).fetchall()
+        except sqlite3.Error as error:
+            raise _refusal(self._path, str(error)) from error
+        if len(found) != len(set(rows)):
+            raise _refusal(self._path, "rows are missing")
+        items = {}
+        for row, title, attributes in found:
+            items[row] = self._item(row, title, attributes)
+            self._recent.keep(row, items[row], size=len(attributes) + len(title or ""))
+        return items
 
     def _item(self, row: int, title: str | None, attributes: str) -> CatalogueItem:
         try:

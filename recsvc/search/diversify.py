@@ -13,7 +13,7 @@ Rows = npt.NDArray[np.int64]
 
 
 def maximal_marginal_relevance(
-    relevance: npt.NDArray[np.floating],
+    relevance: npt.NDArray[np.floating | np.integer],
     units: npt.NDArray[np.float32],
     k: int,
     *,

