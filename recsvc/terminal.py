@@ -125,5 +125,8 @@ def print_items(items: "Sequence[ScoredItem]", unknown: list[str], as_json: bool
     for place, item in enumerate(items, start=1):
         shown = f"{item.node_type}  {item.item_id}" if several_types else item.item_id
         print(f"{place:3}  {item.score:9.4f}  {shown}  {item.title or ''}".rstrip())
+        if item.because:
+            causes = ", ".join(f"{cause.item_id} ({cause.weight:.2f})" for cause in item.because)
+            print(f"{'':16}{item.because[0].kind}: {causes}")
     if unknown:
         say(f"unknown: {', '.join(unknown)}")

@@ -81,8 +81,13 @@ def test_recommend_options(recsvc, ring):
     first, second, *_ = ids("item/1", "item/2")
     assert first not in ids("item/1", "item/2", "--exclude", first)
     assert not {first, second} & set(ids("item/1", "item/2", "--exclude", first, "--exclude", second))
-    every = ids("item/1", "item/2", "-k", 1000)
-    assert len(every) == 38 and set(ids("item/1", "item/2", "-k", 1000, "--keep-seen")) == {*every, "item/1", "item/2"}
+    assert len(ids("item/1", "item/2", "-k", 1000, "--strict")) == 38
+    every = ids("item/1", "item/2", "-k", 1000)  # and what the model does not know, to fill up
+    assert (
+        len(every) == 39
+        and every[-1] == "untouched"
+        and set(ids("item/1", "item/2", "-k", 1000, "--keep-seen")) == {*every, "item/1", "item/2"}
+    )
     assert "-k" not in ids("-k", 3, "--", "-k", "item/9") and len(ids("-k", 3, "--", "-k", "item/9")) == 3
 
 
@@ -139,6 +144,44 @@ def test_similar_in_a_graph(recsvc, films, tiny):
         printed = recsvc("similar", "--space", "graph", "--store", films, "--json", *arguments).json()
         assert printed == asdict(recommender.similar(space="graph", **question))
         assert printed["items"]
+
+
+def test_options_of_what_comes_back(recsvc, films, tiny):
+    recommender = Recommender.from_store(films)
+    early = {"attribute": "year", "lt": 1920}
+    chosen = ["914", "item-1", "item-2"]
+    allowed = [text for item_id in chosen for text in ("--allow", item_id)]
+    for arguments, question in [
+        (["--filter", json.dumps(early), "--diversity", "0.4"], {"filter": early, "diversity": 0.4}),
+        (allowed, {"allow": chosen}),
+        (["--diversity", "1", "--diversity-space", "graph"], {"diversity": 1.0, "diversity_space": "graph"}),
+    ]:
+        printed = recsvc("recommend", "1193", "--store", films, "--json", *arguments).json()
+        assert printed == asdict(recommender.recommend(["1193"], **question))
+        printed = recsvc("similar", "1193", "--store", films, "--json", *arguments).json()
+        assert printed == asdict(recommender.similar(id="1193", **question))
+        assert printed["items"]
+    arguments = ["recommend", "1193", "661", "--store", films, *allowed, "--strict", "--explain"]
+    explained = recommender.recommend(["1193", "661"], allow=chosen, strict=True, explain=True)
+    assert recsvc(*arguments, "--json").json() == asdict(explained)
+    causes = [line.strip() for line in recsvc(*arguments).out.splitlines() if line.startswith(" " * 16)]
+    assert causes == [
+        "sequence: " + ", ".join(f"{cause.item_id} ({cause.weight:.2f})" for cause in item.because)
+        for item in explained.items
+        if item.because
+    ]
+    assert causes
+
+
+def test_an_option_that_cannot_be_is_one_line(recsvc, films, one_line):
+    for arguments, words in [
+        (["--filter", "{year"], "The filter cannot be used: it is no JSON"),
+        (["--filter", '{"attribute": "yaer", "eq": 1}'], "no attribute 'yaer'; the nearest is 'year'"),
+        (["--diversity", "2"], "diversity is 2.0: give a number from 0"),
+        (["--diversity", "1", "--diversity-space", "video"], "no space 'video' for diversity"),
+    ]:
+        one_line(recsvc("recommend", "1193", "--store", films, *arguments), words)
+        one_line(recsvc("similar", "1193", "--store", films, *arguments), words)
 
 
 def test_the_type_is_printed_where_there_are_several(recsvc, films):
