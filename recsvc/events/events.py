@@ -20,6 +20,9 @@ MAX_SKEW_MS = 5 * 60 * 1000
 
 _IN_ONE_QUERY = 1000
 _PRUNED_AT_ONCE = 20_000
+_BY_IDS = select(*(column for column in events.c if column is not events.c.sequence)).where(
+    events.c.event_id.in_(bindparam("ids", expanding=True))
+)
 _NEXT_SEQUENCES = text("SELECT nextval(pg_get_serial_sequence('events', 'sequence')) FROM generate_series(1, :count)")
 
 
@@ -63,6 +66,7 @@ class Outcome:
 ACCEPTED = Outcome("accepted")
 DUPLICATE = Outcome("duplicate")
 DIFFERS = Outcome("duplicate", "differs")
+FORGOTTEN = Outcome("rejected", "is from before its user was forgotten")
 
 
 class Place(NamedTuple):
@@ -200,28 +204,30 @@ class EventStore:
         forgotten = self._tombstones.until(
             connection, {event.user_id for event, flaw in zip(sent, flaws, strict=True) if flaw is None}
         )
-        outcomes: list[Outcome] = []
-        rows: dict[str, dict[str, Any]] = {}
-        firsts: dict[str, int] = {}
+        rows: list[dict[str, Any] | Outcome] = []
+        firsts: dict[str, dict[str, Any]] = {}
         for event, flaw in zip(sent, flaws, strict=True):
             if flaw is not None:
-                outcomes.append(Outcome("rejected", flaw))
+                rows.append(Outcome("rejected", flaw))
                 continue
             row = _row(event)
             if row["time"] <= forgotten.get(event.user_id, -1):
-                outcomes.append(Outcome("rejected", "is from before its user was forgotten"))
+                rows.append(FORGOTTEN)
                 continue
-            first = rows.setdefault(event.event_id, row)
-            if first is row:
-                firsts[event.event_id] = len(outcomes)
-                outcomes.append(ACCEPTED)
-            else:
-                outcomes.append(DUPLICATE if first == row else DIFFERS)
-        if rows:
-            known = rows.keys() - self._insert(connection, list(rows.values()))
-            for event_id, outcome in self._compare(connection, sorted(known), rows).items():
-                outcomes[firsts[event_id]] = outcome
-        return outcomes
+            firsts.setdefault(event.event_id, row)
+            rows.append(row)
+        if not firsts:
+            return [row for row in rows if isinstance(row, Outcome)]
+        known = firsts.keys() - self._insert(connection, list(firsts.values()))
+        kept = firsts | self._find(connection, sorted(known))
+
+        def outcome(row: dict[str, Any]) -> Outcome:
+            event_id = row["event_id"]
+            if row is firsts[event_id] and event_id not in known:
+                return ACCEPTED
+            return DUPLICATE if row == kept[event_id] else DIFFERS
+
+        return [row if isinstance(row, Outcome) else outcome(row) for row in rows]
 
     def _insert(self, connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
         """Insert what is not there yet; returns the ids of what has been inserted."""
@@ -234,16 +240,14 @@ class EventStore:
         numbered.sort(key=lambda row: row["event_id"])
         return set(connection.execute(self._insertion, numbered).scalars())
 
-    def _compare(self, connection: Connection, known: list[str], rows: dict[str, dict[str, Any]]) -> dict[str, Outcome]:
-        """Compare events that were there already with those of their ids that have come now."""
-        outcomes = dict.fromkeys(known, DUPLICATE)
-        for start in range(0, len(known), _IN_ONE_QUERY):
-            query = select(events).where(events.c.event_id.in_(known[start : start + _IN_ONE_QUERY]))
-            for row in connection.execute(query).mappings():
-                sent = rows[row["event_id"]]
-                if any(row[name] != value for name, value in sent.items()):
-                    outcomes[row["event_id"]] = DIFFERS
-        return outcomes
+    def _find(self, connection: Connection, event_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Return the rows of these ids, without their places in the order of arrival."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(event_ids), _IN_ONE_QUERY):
+            some = {"ids": event_ids[start : start + _IN_ONE_QUERY]}
+            for row in connection.execute(_BY_IDS, some).mappings():
+                found[row["event_id"]] = dict(row)
+        return found
 
 
 def _stored(row: Any) -> StoredEvent:
