@@ -80,7 +80,7 @@ class ApproximateIndex(ABC):
 
     @abstractmethod
     def _enough(self, k: int) -> int:
-        """How many rows that may come back must be found for the best ``k`` of them to be trusted; at least ``k``."""
+        """How many of the rows left must be found for the best ``k`` of them to be trusted; at least ``k``."""
 
     @abstractmethod
     def _candidates(self, query: Vector, k: int, effort: int, chosen: Any) -> tuple[Vector, Rows]:

@@ -61,8 +61,8 @@ class HnswIndex(ApproximateIndex):
         return _ROWS_OF_A_PLACE * effort
 
     def _enough(self, k: int) -> int:
-        # The graph is searched around the query whatever may come back. Where fewer rows of it are seen there than
-        # the queue is long, these are not spread as the widening assumes.
+        # The graph is searched around the query whatever may come back. Where fewer rows that may are seen there than
+        # the queue is long without a filter, they are not spread as the widening assumes.
         return max(self._ef_search, k)
 
     def _candidates(self, query: Vector, k: int, effort: int, chosen: Any) -> tuple[Vector, Rows]:

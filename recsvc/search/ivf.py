@@ -1,6 +1,8 @@
 """Search in the cells nearest to the query (inverted file; Sivic and Zisserman, 2003), by FAISS, memory-mapped.
 
-Much quicker to build than a graph and without its links, and slower to search at the same recall.
+Much quicker to build than a graph and without its links, and slower to search at the same recall. Under a filter the
+cells looked into are still those nearest to the query: one that leaves only rows far from it is answered by those of
+them that lie in these cells, and exactly only where they are fewer than asked for.
 """
 
 import math
@@ -62,6 +64,8 @@ class IvfIndex(ApproximateIndex):
         return math.ceil(min(self._probes * math.sqrt(max(1.0, k / 10) / share), self._cells))
 
     def _cost(self, effort: int, share: float) -> float:
+        if effort == self._cells:
+            return math.inf  # every vector is looked at anyway
         return effort / self._cells * self._count * (share + _PASS) / _FETCH
 
     def _enough(self, k: int) -> int:
