@@ -1,22 +1,26 @@
-"""Which release answers: watches the store, takes up what becomes active, keeps what it has if that is bad.
+"""Which releases answer: watches the store, takes up what becomes active, keeps what it has if that is bad.
 
-The serving release is one attribute that holds an immutable ``Recommender``. A handler reads it once, so an
-answer comes from one release. Verifying, opening and warming up happen on a thread beside it.
+What is served is one attribute that holds an immutable object. A handler takes one ``Recommender`` out of it, once, so
+an answer comes from one release. Verifying, opening and warming up happen on a thread beside it. A release that is
+let go is closed when the last request that holds it has its answer.
 """
 
 import asyncio
+import hashlib
 import logging
 import math
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from random import randrange
 from time import monotonic
 
 from api.logs import log_event, log_failure
 from api.metrics import Metrics
 from recsvc.answers import Recommender
 from recsvc.errors import RecsvcError
-from recsvc.releases import ReleaseInfo, Store
+from recsvc.releases import SLOTS, ActiveRelease, ReleaseInfo, Store, slots_of
 
 _RETRY_SECONDS = 60.0
 """Longest wait before a refused release is tried again: a store may have been half-copied or unmounted."""
@@ -24,32 +28,80 @@ _RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    release: str | None  # None: which release is active cannot be told
     message: str
     tries: int
     retry_at: float  # monotonic seconds
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What answers: each slot of the traffic has the position of its release."""
+
+    recommenders: tuple[Recommender, ...]  # the leading one first
+    slots: bytes  # [SLOTS]
+    shares: Mapping[str, float]
+
+
 class Engine:
-    """The serving release of one process.
+    """The releases that one process serves.
 
     Attributes:
-        recommender: What answers now; None until a release has been taken up.
         draining: Whether the process is about to stop.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, *, poll_seconds: float) -> None:
-        self.recommender: Recommender | None = None
+    def __init__(self, store: Store, metrics: Metrics, *, poll_seconds: float, split_salt: str = "") -> None:
+        """Serve from a store.
+
+        Args:
+            store: The store.
+            metrics: What is told of swaps, refusals and stages.
+            poll_seconds: Seconds between two looks at the store.
+            split_salt: Joined to every key before it is hashed; replicas that share it split alike.
+        """
         self.draining = False
+        self._served: _Served | None = None
         self._store = store
         self._metrics = metrics
         self._poll_seconds = poll_seconds
-        self._refusal: _Refusal | None = None
+        self._salt = split_salt.encode()
+        self._refusals: dict[str | None, _Refusal] = {}  # None: which releases are active cannot be told
+        self._blocked: Collection[str] = ()
+        self._changing = threading.Lock()  # held while what is served and what is blocked go together
+
+    @property
+    def recommender(self) -> Recommender | None:
+        """The leading release; None until one has been taken up."""
+        return None if self._served is None else self._served.recommenders[0]
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """What is served, with its shares of the traffic, the leading release first."""
+        return {} if self._served is None else self._served.shares
 
     @property
     def retry_after(self) -> str:
         """Whole seconds until it is worth asking again, for `Retry-After`."""
         return str(max(1, math.ceil(self._poll_seconds)))
+
+    def choose(self, split_key: str | None) -> Recommender:
+        """The release for a user, or for whatever the key names: the same one as long as the shares allow.
+
+        Without a key, any of them, as often as its share says. Only to be called once ``recommender`` is not None,
+        as it then stays.
+        """
+        served = self._served
+        assert served is not None, "callers ask for the leading release first"
+        if len(served.recommenders) == 1:
+            return served.recommenders[0]
+        slot = randrange(SLOTS) if split_key is None else slot_of(self._salt, split_key)
+        return served.recommenders[served.slots[slot]]
+
+    def block(self, ids: Collection[str]) -> None:
+        """Let no release, now or later, answer with these items, until the next call says otherwise."""
+        with self._changing:
+            self._blocked = ids
+            for recommender in () if self._served is None else self._served.recommenders:
+                recommender.block(ids)
 
     async def releases(self) -> list[ReleaseInfo]:
         """The releases in the store.
@@ -74,62 +126,94 @@ class Engine:
     async def _watch(self) -> None:
         while True:
             await asyncio.to_thread(self.refresh)
+            self._metrics.measure_memory()
             await asyncio.sleep(self._poll_seconds)
 
     def refresh(self) -> None:
-        """Take up the active release if it is not the one that is served. Never raises: a bad release is
-        refused, logged once, tried again at growing intervals, and what is served stays."""
-        release: str | None = None
+        """Take up the active releases that are not served yet. Never raises: a bad release is refused, logged once,
+        tried again at growing intervals, and the leading one, or else what is served, answers in its place."""
         try:
             active = self._store.current()
-            if not active:
-                return
-            release = active[0].id
-            serving = self.recommender
-            if serving is not None and serving.release == release:
-                self._refusal = None
-                return
-            if self._is_refused(release):
-                return
-            started = monotonic()
+        except RecsvcError as error:
+            self._refuse(None, str(error))
+            return
+        except Exception as error:
+            # Whatever a store does to us, the watch goes on and what is served stays.
+            if self._refuse(None, f"{type(error).__name__} while the store was read"):
+                log_failure(error)
+            return
+        if not active:
+            return
+        self._refusals = {id: self._refusals[id] for id in [entry.id for entry in active] if id in self._refusals}
+        started = monotonic()
+        known = {} if self._served is None else {serving.release: serving for serving in self._served.recommenders}
+        opened = [serving for entry in active if (serving := known.get(entry.id) or self._open(entry.id)) is not None]
+        if not opened or (self._served is not None and opened[0].release != active[0].id):
+            return  # the leading release is bad: what is served stays
+        self._serve(active, opened, started)
+
+    def _open(self, release: str) -> Recommender | None:
+        """Verify, open and warm up a release; None if it is refused."""
+        refusal = self._refusals.get(release)
+        if refusal is not None and monotonic() < refusal.retry_at:
+            return None
+        try:
             self._store.verify(release)
-            recommender = Recommender.open(
-                self._store.path_of(release), release_id=release, observe=self._metrics.stage
-            )
+            folder = self._store.path_of(release)
+            recommender = Recommender.open(folder, release_id=release, observe=self._metrics.stage)
             recommender.warm_up()
         except RecsvcError as error:
             self._refuse(release, str(error))
-            return
         except Exception as error:
             # Whatever a release does to us, the watch goes on and the old one keeps serving.
             if self._refuse(release, f"{type(error).__name__} while it was opened"):
                 log_failure(error)
-            return
-        self.recommender = recommender
-        self._refusal = None
-        self._metrics.swap(release, None if serving is None else serving.release)
-        log_event("release", release=release, seconds=round(monotonic() - started, 3))
+        else:
+            self._refusals.pop(release, None)
+            return recommender
+        return None
 
-    def _is_refused(self, release: str) -> bool:
-        refusal = self._refusal
-        return refusal is not None and refusal.release == release and monotonic() < refusal.retry_at
+    def _serve(self, active: Sequence[ActiveRelease], opened: Sequence[Recommender], started: float) -> None:
+        """Let these releases answer, if they are not what does already."""
+        spans = slots_of(active)
+        position = {recommender.release: number for number, recommender in enumerate(opened)}
+        slots = bytearray(SLOTS)  # zero: the leading release answers for those that are refused
+        for release, number in position.items():
+            for start, end in spans[release]:
+                slots[start:end] = bytes([number]) * (end - start)
+        before = self._served
+        if before is not None and (before.recommenders, before.slots) == (tuple(opened), slots):
+            return
+        shares = {release: slots.count(number) / SLOTS for release, number in position.items()}
+        with self._changing:
+            if self._blocked:
+                for recommender in opened:
+                    recommender.block(self._blocked)
+            self._served = _Served(tuple(opened), bytes(slots), shares)
+        self._metrics.swap(shares)
+        log_event("release", release=opened[0].release, shares=shares, seconds=round(monotonic() - started, 3))
 
     def _refuse(self, release: str | None, message: str) -> bool:
         """Note a refusal; whether it is new."""
-        last = self._refusal
-        is_new = last is None or (last.release, last.message) != (release, message)
+        last = self._refusals.get(release)
+        is_new = last is None or last.message != message
         tries = 1 if is_new or last is None else last.tries + 1
         wait = min(_RETRY_SECONDS, self._poll_seconds * 2.0 ** min(tries, 16))
-        self._refusal = _Refusal(release, message, tries, monotonic() + wait)
+        self._refusals[release] = _Refusal(message, tries, monotonic() + wait)
         if is_new or release is not None:
             self._metrics.refusal()
         if is_new:
-            serving = self.recommender
             log_event(
                 "release refused",
                 level=logging.ERROR,
                 release=release,
                 problem=message,
-                serving=None if serving is None else serving.release,
+                serving=None if self._served is None else self._served.recommenders[0].release,
             )
         return is_new
+
+
+def slot_of(salt: bytes, key: str) -> int:
+    """The slot of a key: SHA-256 of the salt and the key, so that nobody's slot tells anything of another's."""
+    digest = hashlib.sha256(salt + key.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % SLOTS

@@ -4,14 +4,20 @@ A line never holds an item id, a history, a key, a query string or a body: what 
 A failure is logged by its class and its place, without its text, unless we wrote it.
 """
 
+import asyncio
 import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from time import time
 from typing import Any, Final
 
 LOGGER: Final = logging.getLogger("recsvc.api")
+
+_FLUSH_SECONDS: Final = 0.2
+_FLUSH_LINES: Final = 12
+"""So many lines of requests stay below 4096 bytes, which a pipe that several workers share takes in one piece."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -41,6 +47,51 @@ def configure_logging() -> None:
     LOGGER.setLevel(logging.INFO)
     # uvicorn's start and stop notices say nothing that our own lines do not.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class RequestLog:
+    """The lines of requests. There is one for every request, so they are formatted by hand and written a few at a time.
+
+    To be used from the event loop.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._lines: list[str] = []
+        self._is_timed = False
+        self._second = 0
+        self._stamp = ""
+
+    def add(self, request_id: str, method: str, route: str, status: int, ms: float, release: str | None) -> None:
+        """Log a request: ``method``, ``route`` and ``release`` are one of a known few, without quotes in them."""
+        if not self._enabled:
+            return
+        now = time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._stamp = datetime.fromtimestamp(self._second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        shown = "null" if release is None else f'"{release}"'
+        self._lines.append(
+            f'{{"time":"{self._stamp}.{int(now % 1 * 1000):03d}+00:00","level":"info","event":"request",'
+            f'"request_id":"{request_id}","method":"{method}","route":"{route}","status":{status},"ms":{ms:.3f},'
+            f'"release":{shown}}}\n'
+        )
+        if len(self._lines) >= _FLUSH_LINES:
+            self.flush()
+        elif not self._is_timed:
+            self._is_timed = True
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_time)
+
+    def flush(self) -> None:
+        """Write what has not been written yet."""
+        if self._lines:
+            sys.stdout.write("".join(self._lines))
+            sys.stdout.flush()
+            self._lines.clear()
+
+    def _on_time(self) -> None:
+        self._is_timed = False
+        self.flush()
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:

@@ -4,31 +4,38 @@ Plain ASGI: it costs little, and sees what exception handlers do not.
 """
 
 from collections.abc import Mapping
+from os import urandom
 from time import perf_counter
 from typing import Final
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.logs import log_event, log_failure
+from api.logs import RequestLog, log_failure
 from api.metrics import Metrics
 from api.problems import BODY_TOO_LARGE, INTERNAL_ERROR, problem_response
 from api.request_info import SCOPE_KEY, RequestInfo
 
 _UNMATCHED: Final = "unmatched"
+_COMMON_HEADERS: Final = ((b"cache-control", b"private, no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class RequestLayer:
     """Wraps the application; see the module."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, limits: Mapping[str, int] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        log: RequestLog,
+        max_body_bytes: int,
+        limits: Mapping[str, int] | None = None,
     ) -> None:
         """Wrap the application; ``limits`` gives paths whose bodies may have another size, in bytes."""
         self._app = app
         self._metrics = metrics
+        self._log = log
         self._max_body_bytes = max_body_bytes
         self._limits = limits or {}
 
@@ -38,7 +45,7 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        info = RequestInfo(uuid4().hex)
+        info = RequestInfo(new_request_id())
         scope[SCOPE_KEY] = info
         status = 0
 
@@ -46,14 +53,18 @@ class RequestLayer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = info.id
-                headers["Cache-Control"] = "private, no-store"
-                headers["X-Content-Type-Options"] = "nosniff"
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", info.id.encode()),
+                    *_COMMON_HEADERS,
+                ]
             await send(message)
 
         try:
             await self._limited(scope, receive, send_with_headers, info)
+        except HTTPException as error:  # the body turned out too large outside of FastAPI, which would answer this
+            response = problem_response(BODY_TOO_LARGE, f"{BODY_TOO_LARGE.title}.", info.id, headers=error.headers)
+            await response(scope, receive, send_with_headers)
         except Exception as error:
             log_failure(error, info.id)
             if status:  # too late for another answer: the connection has to break
@@ -65,22 +76,14 @@ class RequestLayer:
             # The template, never the path: that holds ids.
             route = getattr(scope.get("route"), "path_format", None) or _UNMATCHED
             self._metrics.request(route, status, info.release, seconds)
-            log_event(
-                "request",
-                request_id=info.id,
-                method=scope["method"],
-                route=route,
-                status=status,
-                ms=round(seconds * 1000, 3),
-                release=info.release,
-            )
+            self._log.add(info.id, scope["method"], route, status, seconds * 1000, info.release)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         """Refuse a body that says it is too large unread, and one that turns out to be while it is read."""
         limit = self._limits.get(scope["path"], self._max_body_bytes)
-        detail = f"A body has at most {limit} bytes here."
-        declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or len(declared) > 18 or int(declared) > limit:
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
+            detail = f"A body has at most {limit} bytes here."
             response = problem_response(BODY_TOO_LARGE, detail, info.id, headers={"Connection": "close"})
             await response(scope, receive, send)
             return
@@ -95,3 +98,8 @@ class RequestLayer:
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+def new_request_id() -> str:
+    """Thirty-two hexadecimal digits, different for every request."""
+    return urandom(16).hex()

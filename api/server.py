@@ -1,18 +1,26 @@
-"""Runs the application under uvicorn: one process, a drain before the port closes, exit code 0 after it."""
+"""Runs the application under uvicorn: one process or several, a drain before the port closes, exit code 0 after it."""
 
+import asyncio
 import errno
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from api.logs import configure_logging, log_event
 from api.settings import Settings
 from recsvc.errors import RecsvcError, ReleaseError
+
+if TYPE_CHECKING:  # they bring NumPy and FAISS, which must not be loaded before their threads are bounded
+    from fastapi import FastAPI
+
+    from api.protocol import Connections
 
 _BACKLOG = 2048
 
@@ -25,23 +33,63 @@ def serve(settings: Settings) -> None:
 
     Raises:
         ReleaseError: If the store is not a folder.
-        RecsvcError: If the port cannot be had.
+        RecsvcError: If the port cannot be had, or a worker ended badly.
     """
     if not settings.store.is_dir():
         raise ReleaseError(f"There is no store at {settings.store}: publish a release to make one.")
     listener = _listen(settings.host, settings.port)
+    configure_logging()
+    host, port = listener.getsockname()[:2]
+    log_event("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    if settings.workers > 1:
+        from api.workers import Workers
+
+        Workers(lambda parent: run_server(settings, listener, parent=parent), settings.workers).run()
+    else:
+        run_server(settings, listener)
+    log_event("stopped")
+
+
+def run_server(settings: Settings, listener: socket.socket, *, parent: int | None = None) -> None:
+    """Serve on a listening socket in this process, until a signal, or until the process ``parent`` is gone."""
     # Before the first import of NumPy and FAISS. Their products are small here: a second thread costs more
     # than it gives, and pools that spin take the core from the next request.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from api.app import create_app
 
-    configure_logging()
     app = create_app(settings)
+    config, connections = configure(app, settings)
+
+    def begin_drain() -> None:
+        app.state.engine.draining = True
+        connections.is_draining = True
+        log_event("draining", seconds=settings.drain_seconds)
+
+    server = _DrainingServer(config, settings.drain_seconds, begin_drain, parent=parent)
+    server.run(sockets=[listener])
+
+
+def configure(app: "FastAPI", settings: Settings) -> tuple[uvicorn.Config, "Connections"]:
+    """How uvicorn runs an application of ours, and what its connections share."""
+    from api.protocol import Connections, Protocol
+    from api.routes import similar_image
+
+    connections = Connections(
+        app.state.gate,
+        app.state.metrics,
+        max_connections=settings.max_connections,
+        head_seconds=settings.head_seconds,
+        body_seconds=settings.body_seconds,
+        idle_seconds=settings.idle_seconds,
+        # An upload has its own time and answer; this one is for when that fails.
+        body_limits={similar_image.PATH: settings.upload_seconds + 2},
+    )
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Protocol.bound_to(connections),
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -50,25 +98,20 @@ def serve(settings: Settings) -> None:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-
-    def begin_drain() -> None:
-        app.state.engine.draining = True
-        log_event("draining", seconds=settings.drain_seconds)
-
-    host, port = listener.getsockname()[:2]
-    log_event("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    _DrainingServer(config, settings.drain_seconds, begin_drain).run(sockets=[listener])
-    log_event("stopped")
+    return config, connections
 
 
 class _DrainingServer(uvicorn.Server):
     """Stock uvicorn closes its port on the signal, so no probe ever sees that the process is going away."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float, begin_drain: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, begin_drain: Callable[[], None], *, parent: int | None
+    ) -> None:
         super().__init__(config)
         self._drain_seconds = drain_seconds
         self._begin_drain = begin_drain
         self._close_at: float | None = None
+        self._parent = parent
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; on a second signal close at once, on a third Ctrl-C drop everything.
@@ -87,10 +130,35 @@ class _DrainingServer(uvicorn.Server):
             self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Close when the drain is over."""
+        """Close when the drain is over; begin it when the process that looks after this one is gone."""
+        if self._parent is not None and self._close_at is None and os.getppid() != self._parent:
+            self.handle_exit(signal.SIGTERM, None)
         if self._close_at is not None and monotonic() >= self._close_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, after taking what has already come to it, and end."""
+        come = [connection for listener in sockets or () for connection in _accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in come:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol = self.config.http_protocol_class
+        return protocol(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that have come and were not taken yet: closing a port resets them."""
+    with suppress(BlockingIOError):  # uvloop has made the socket non-blocking
+        while True:
+            yield listener.accept()[0]
 
 
 def _listen(host: str, port: int) -> socket.socket:

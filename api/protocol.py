@@ -1,0 +1,263 @@
+"""uvicorn's protocol with what a public port needs: fast refusals, and a time limit for every phase of a connection.
+
+Stock uvicorn waits for ever for the end of a request's head or body, and parses what it is going to refuse.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from enum import Enum, auto
+from http import HTTPStatus
+from random import randint
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.admission import Gate
+from api.logs import log_event
+from api.metrics import Metrics
+from api.middleware import new_request_id
+from api.problems import MEDIA_TYPE, OVERLOADED, UPLOAD_TIMEOUT, ProblemKind, problem_content
+
+_SWEEP_SECONDS: Final = 0.5
+_LINGER_SECONDS: Final = 0.25  # for a request that is on its way when the port has closed
+_QUICK_HEAD: Final = b"POST /v1/"
+_UNUSUAL: Final = (b"\ntransfer-encoding", b"\nconnection", b"\nexpect", b"\nupgrade")
+
+
+class _Reading(Enum):
+    """What a connection awaits of its client."""
+
+    FIRST = auto()  # its first request
+    HEAD = auto()  # the rest of a head
+    BODY = auto()  # the rest of a body
+    NEXT = auto()  # another request
+
+
+class Connections:
+    """What the connections of one server share: limits, the gate, and the watch over their deadlines."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        max_connections: int,
+        head_seconds: float,
+        body_seconds: float,
+        idle_seconds: float,
+        body_limits: Mapping[str, float] | None = None,
+    ) -> None:
+        """Make the limits.
+
+        Args:
+            gate: What says when the service is full.
+            metrics: Where refusals are counted.
+            max_connections: Connections that are held at once.
+            head_seconds: Longest time from the first byte of a request, or the connection, to the end of its head.
+            body_seconds: Longest time from there to the end of the body; and that a client may not take its answer.
+            idle_seconds: Longest time between an answer and the next request.
+            body_limits: Paths whose bodies may take another time.
+        """
+        self.gate = gate
+        self.metrics = metrics
+        self.max_connections = max_connections
+        self.head_seconds = head_seconds
+        self.body_seconds = body_seconds
+        self.idle_seconds = idle_seconds
+        self.body_limits = body_limits or {}
+        self.is_draining = False
+        self.refused = 0  # requests, since the last look at the connections
+        self.open: set[Protocol] = set()
+        self._is_sweeping = False
+
+    def add(self, connection: "Protocol") -> None:
+        """Watch a connection."""
+        self.open.add(connection)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            connection.loop.call_later(_SWEEP_SECONDS, self._sweep, connection.loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self.open):
+            connection.check(now)
+        if self.refused:
+            self.metrics.reject("queue", self.refused)
+            log_event("overloaded", level=logging.WARNING, refused=self.refused, waiting=self.gate.waiting)
+            self.refused = 0
+        self._is_sweeping = bool(self.open)
+        if self._is_sweeping:
+            loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. ``bound_to`` gives the class for a server."""
+
+    shared: Connections
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._reading = _Reading.FIRST
+        self._since = self.loop.time()  # when that began
+        self._stalled_since: float | None = None  # since when the client takes nothing
+
+    @classmethod
+    def bound_to(cls, connections: Connections) -> type["Protocol"]:
+        """The protocol of a server with these limits."""
+        return type("BoundProtocol", (cls,), {"shared": connections})
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, unless there are as many as there may be."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvloop's transports are of no class of asyncio's
+        if len(self.shared.open) >= self.shared.max_connections:
+            self.shared.metrics.reject("connections")
+            self._refuse(OVERLOADED, "The service holds as many connections as it may.")
+            return
+        self.shared.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self.shared.open.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a request unparsed if the service is full; else parse it."""
+        if self.shared.gate.is_full and self._is_quick(data):
+            self._reading, self._since = _Reading.NEXT, self.loop.time()
+            self.shared.refused += 1
+            self.transport.write(self._quick_answer())
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._reading, self._since = _Reading.HEAD, self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """The end of a head."""
+        super().on_headers_complete()
+        self._reading, self._since = _Reading.BODY, self.loop.time()
+        if self.shared.is_draining:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        super().on_message_complete()
+        self._reading = _Reading.NEXT
+        self.shared.gate.arrive()
+
+    def on_response_complete(self) -> None:
+        """The end of an answer. The time until the next request is watched for all connections together."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        if self._reading is _Reading.NEXT:
+            self._since = self.loop.time()
+
+    def pause_writing(self) -> None:
+        """The client takes its answer too slowly."""
+        super().pause_writing()
+        self._stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        self._stalled_since = None
+
+    def shutdown(self) -> None:
+        """Close when the answer is sent; where none is, leave a moment to a request that is on its way."""
+        self.shared.is_draining = True
+        if self._is_idle():
+            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def check(self, now: float) -> None:
+        """Close the connection if its client has been too slow."""
+        shared = self.shared
+        if self._stalled_since is not None:
+            if now - self._stalled_since > shared.body_seconds:
+                shared.metrics.reject("slow-reader")
+                self.transport.abort()
+        elif self._reading is _Reading.BODY:
+            if now - self._since > shared.body_limits.get(self.scope["path"], shared.body_seconds):
+                self._time_out("slow-body")
+        elif self._reading is not _Reading.NEXT:
+            if now - self._since > shared.head_seconds:
+                self._time_out("slow-head")
+        elif self._is_idle() and now - self._since > shared.idle_seconds:
+            self.transport.close()
+
+    def _time_out(self, cause: str) -> None:
+        """Close the connection of a client that sends too slowly; it is told so where no answer has begun."""
+        self.shared.metrics.reject(cause)
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering and self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(UPLOAD_TIMEOUT, "The request took too long to arrive.")
+        if is_answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _is_idle(self) -> bool:
+        awaits_request = self._reading in (_Reading.FIRST, _Reading.NEXT)
+        return awaits_request and (self.cycle is None or self.cycle.response_complete)
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle() and not self.transport.is_closing():
+            self.transport.close()
+
+    def _is_quick(self, data: bytes) -> bool:
+        """Whether these bytes are one whole plain question on an idle connection: no more, no less, and nothing that
+        another parser could read in another way."""
+        if not (data.startswith(_QUICK_HEAD) and self._is_idle()) or self.shared.is_draining or self.flow.write_paused:
+            return False
+        head, _, body = data.partition(b"\r\n\r\n")
+        head = head.lower()
+        length, _, rest = head.partition(b"\ncontent-length:")[2].partition(b"\r")
+        return (
+            head.find(b" http/1.1\r\n", 0, 256) > 0
+            and length.strip().isdigit()
+            and len(length) < 12
+            and int(length) == len(body)
+            and b"\ncontent-length" not in rest
+            and not any(name in head for name in _UNUSUAL)
+        )
+
+    def _refuse(self, kind: ProblemKind, detail: str) -> None:
+        """Answer in place of the application, and close."""
+        if not self.transport.is_closing():
+            self.transport.write(_answer(kind, detail, self._date(), extra=b"connection: close\r\nretry-after: 1\r\n"))
+            self.transport.close()
+
+    def _quick_answer(self) -> bytes:
+        return _answer(OVERLOADED, _FULL, self._date(), extra=_RETRY[randint(0, 2)])
+
+    def _date(self) -> bytes:
+        return b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+
+
+_FULL: Final = "More is asked of the service than it can answer in time."
+_RETRY: Final = tuple(b"retry-after: %d\r\n" % seconds for seconds in (1, 2, 3))
+_PLACE: Final = "0" * 32  # of the request id
+_templates: dict[tuple[str, str], bytes] = {}
+
+
+def _answer(kind: ProblemKind, detail: str, date: bytes, *, extra: bytes) -> bytes:
+    """A whole answer for a problem, with a request id of its own."""
+    template = _templates.get((kind.slug, detail))
+    if template is None:
+        body = json.dumps(problem_content(kind, detail, _PLACE), separators=(",", ":")).encode()
+        head = (
+            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n<more>content-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {_PLACE}\r\n"
+            "cache-control: private, no-store\r\nx-content-type-options: nosniff\r\n\r\n"
+        )
+        whole = (head.encode() + body).replace(b"%", b"%%")
+        template = whole.replace(b"<more>", b"%b%b").replace(_PLACE.encode(), b"%b")
+        _templates[kind.slug, detail] = template
+    request_id = new_request_id().encode()
+    return template % (date, extra, request_id, request_id)
