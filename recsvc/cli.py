@@ -8,23 +8,20 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import recsvc
+from recsvc.cli_answers import recommend, similar
 from recsvc.cli_events import events_app
 from recsvc.cli_export import export
 from recsvc.cli_keys import keys_app
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
-from recsvc.errors import ConfigError, PictureError, RecsvcError, RequestError
-from recsvc.terminal import print_evaluation, print_facts, print_items, say
-
-if TYPE_CHECKING:
-    from recsvc.answers import Recommender
+from recsvc.errors import ConfigError, RecsvcError
+from recsvc.terminal import print_evaluation, print_facts, say
 
 app = typer.Typer(
     name="recsvc",
@@ -53,8 +50,6 @@ Presets = Annotated[
     list[str] | None,
     typer.Option("--preset", help="Settings by name, such as causal; may be repeated.", show_default=False),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-K = Annotated[int, typer.Option("-k", help="How many items to return.", min=1)]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on [default: 127.0.0.1].")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one [default: 8000].")]
 
@@ -123,12 +118,10 @@ def evaluate(
 ) -> None:
     """Print test metrics with the protocol beside them; --set changes evaluation.* alone."""
     from training import pipeline
-    from training.config import judge_otherwise
     from training.progress import Reporter
     from training.run import Run
 
-    opened = Run.open(run)
-    opened = replace(opened, config=judge_otherwise(opened.config, settings or ()))
+    opened = Run.open(run).with_settings(settings or (), ("evaluation", "runtime"))
     if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise ConfigError(f"--json {json_file}: cannot be written; name a file in a folder that exists")
     found = pipeline.evaluate(opened, reporter=Reporter())
@@ -223,14 +216,16 @@ def publish(
     run: RunFolder,
     store: StoreFolder,
     activate: Annotated[bool, typer.Option("--activate", help="Let the release take traffic.")] = False,
+    settings: Settings = None,
 ) -> None:
-    """Export a run as one immutable release."""
+    """Export a run as one immutable release; --set changes index.* alone."""
     from recsvc.releases import Store
     from training import pipeline
     from training.progress import Reporter
     from training.run import Run
 
-    print(pipeline.publish(Run.open(run), Store(store), activate=activate, reporter=Reporter()))
+    opened = Run.open(run).with_settings(settings or (), ("index", "runtime"))
+    print(pipeline.publish(opened, Store(store), activate=activate, reporter=Reporter()))
 
 
 @app.command()
@@ -246,63 +241,8 @@ def serve(
     serve_store(load_settings(store=store, host=host, port=port))
 
 
-@app.command()
-def recommend(
-    store: StoreFolder,
-    history: Annotated[list[str] | None, typer.Argument(help="Item ids, oldest first.", show_default=False)] = None,
-    k: K = 10,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Item id to leave out.")] = None,
-    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Items of the history may come back.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Next items after a history: the service's answer, with no server."""
-    answer = _open(store).recommend(history or [], k=k, exclude=exclude or (), exclude_seen=not keep_seen)
-    print_items(answer.items, answer.unknown, as_json, release=answer.release, source=answer.source)
-
-
-@app.command()
-def similar(
-    store: StoreFolder,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids; several are averaged.", show_default=False)] = None,
-    image: Annotated[Path | None, typer.Option("--image", help="A picture, in place of ids.")] = None,
-    k: K = 10,
-    space: Annotated[
-        str | None, typer.Option("--space", help="Where to look [default: behaviour; with --image: image].")
-    ] = None,
-    node_type: Annotated[
-        str | None, typer.Option("--node-type", help="Type of the ids [default: that of items].")
-    ] = None,
-    target_type: Annotated[
-        list[str] | None,
-        typer.Option("--target-type", help="Type of what is wanted; may be repeated [default: that of the ids]."),
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Id to leave out; may be repeated.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Things near others, or items that look like a picture: the service's answer, with no server."""
-    from recsvc.answers import IMAGE_SPACE, SEQUENCE_SPACE
-
-    if bool(ids) == (image is not None):
-        raise RequestError("Give either ids or --image FILE.")
-    if image is None:
-        answer = _open(store).similar(
-            space=space or SEQUENCE_SPACE,
-            ids=ids,
-            node_type=node_type,
-            target_types=target_type or None,
-            k=k,
-            exclude=exclude or (),
-        )
-    else:
-        if node_type or target_type:
-            raise RequestError("--node-type and --target-type go with ids: a picture finds items.")
-        try:
-            answer = _open(store).similar_image(
-                _read_picture(image), space=space or IMAGE_SPACE, k=k, exclude=exclude or ()
-            )
-        except PictureError as error:
-            raise RequestError(f"--image {image}: the picture {error}.") from None
-    print_items(answer.items, answer.unknown, as_json, release=answer.release, space=answer.space)
+app.command()(recommend)
+app.command()(similar)
 
 
 @config_app.command("show")
@@ -381,22 +321,6 @@ def _other_error(error: Exception) -> int:
         say(f"recsvc: {error}; {getattr(error, 'advice', 'run the same command again')}")
         return 128 + int(error.signal_number)
     raise error
-
-
-def _open(store: Path) -> "Recommender":
-    from recsvc.answers import Recommender
-
-    return Recommender.from_store(store)
-
-
-def _read_picture(path: Path) -> bytes:
-    from recsvc.pictures import MAX_BYTES
-
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # enough to be refused
-    except OSError as error:
-        raise RequestError(f"--image {path}: cannot be read ({error.strerror}).") from None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from recsvc.data import HistoryConfig, SplitConfig
 from recsvc.errors import ConfigError
 from training.graph.config import GraphConfig
 from training.image.config import ImageConfig
+from training.index_config import IndexConfig
 from training.sections import Section
 from training.sequence.config import EvaluationConfig, SequenceConfig
 
@@ -39,6 +40,7 @@ class Config(Section):
     evaluation: EvaluationConfig = Field(
         default_factory=EvaluationConfig, description="Metrics of the `behaviour` space."
     )
+    index: IndexConfig = Field(default_factory=IndexConfig, description="How the vectors of a release are searched.")
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="Threads, device, memory.")
 
 
@@ -72,15 +74,16 @@ def load_config(
     return parse_config(tree, where)
 
 
-def judge_otherwise(config: Config, overrides: Sequence[str]) -> Config:
-    """A finished run's configuration with other settings of how it is judged, which needs no training.
+def change_trained(config: Config, overrides: Sequence[str], sections: Sequence[str]) -> Config:
+    """A finished run's configuration with other settings in some sections, none of which decide what is trained.
 
     Raises:
         ConfigError: as ``load_config``, or a setting decides what has been trained.
     """
     changed = load_config(overrides=overrides, base=config)
-    if changed.model_copy(update={"evaluation": config.evaluation, "runtime": config.runtime}) != config:
-        raise ConfigError("--set: of a trained run only evaluation.* and runtime.* can change; train again instead")
+    if changed.model_copy(update={section: getattr(config, section) for section in sections}) != config:
+        free = " and ".join(f"{section}.*" for section in sections)
+        raise ConfigError(f"--set: of a trained run only {free} can change here; train again instead")
     return changed
 
 

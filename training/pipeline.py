@@ -15,9 +15,11 @@ from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
 from training.config import Config, load_config
 from training.distributed import several_processes
+from training.indexes import index_space
 from training.progress import Reporter
 from training.run import Run, check_new, locked
-from training.runtime import prepare_process
+from training.runtime import available_cores, prepare_process
+from training.sequence.space import BehaviourSpace
 from training.spaces import SHARED, SPACES, Space, spaces_in, spaces_of
 
 
@@ -152,7 +154,7 @@ def publish(
             reporter.line(f"{name}: exporting")
             folder = staging / name
             folder.mkdir()
-            entries[name] = space.export(run, folder)
+            entries[name] = _indexed(run, space.export(run, folder), staging, reporter)
             warmup |= space.warmup(run)
         shutil.copyfile(run.folder / "catalogue.sqlite", staging / "catalogue.sqlite")
         write_attributes(staging / ATTRIBUTES_NAME, run.catalogue())
@@ -165,6 +167,19 @@ def publish(
     if activate:
         store.activate(release, actor=actor, reason=f"published from {run.folder.name}")
     return release
+
+
+def _indexed(run: Run, entry: SpaceEntry, release: Path, reporter: Reporter) -> SpaceEntry:
+    config = run.config.index
+    return index_space(
+        entry,
+        release,
+        config,
+        # The one space that reads histories.
+        histories=None if entry.max_history is None else lambda: BehaviourSpace().histories(run, config.queries),
+        threads=run.config.runtime.threads or available_cores(),
+        reporter=reporter,
+    )
 
 
 def publish_once(run: Run, store: Store, *, actor: str, reporter: Reporter | None = None) -> None:

@@ -14,9 +14,9 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ from recsvc.data import Dataset, InteractionLog
 from recsvc.errors import RunError
 from recsvc.releases import Catalogue, folder_lock
 from training.catalogue import write_run_catalogue
-from training.config import Config, dump_config, parse_config
+from training.config import Config, change_trained, dump_config, parse_config
 
 _FORMAT = 2
 _PREPARED = ("data", "catalogue.sqlite", "config.yaml", "run.json")
@@ -128,6 +128,14 @@ class Run:
         tree = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
         return cls(folder, parse_config(tree, str(folder / "config.yaml")), facts)
 
+    def with_settings(self, overrides: Sequence[str], sections: Sequence[str]) -> Self:
+        """This run with other settings in sections that decide nothing of what is trained; its folder stays as it is.
+
+        Raises:
+            ConfigError: as :func:`training.config.change_trained`.
+        """
+        return replace(self, config=change_trained(self.config, overrides, sections))
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the data set's files."""
@@ -161,8 +169,8 @@ class Run:
         Raises:
             RunError: naming what differs.
         """
-        # How fast, and on what, is free to change: another machine may go on.
-        before, after = (c.model_dump(mode="json", exclude={"runtime"}) for c in (self.config, config))
+        # How fast, and on what, is free to change: another machine may go on. Indexes are built when it is published.
+        before, after = (c.model_dump(mode="json", exclude={"runtime", "index"}) for c in (self.config, config))
         if before != after:
             raise RunError(
                 f"{self.folder} was made with another configuration ({_difference(before, after)}); "

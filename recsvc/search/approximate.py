@@ -34,6 +34,10 @@ class ApproximateIndex(ABC):
     def __len__(self) -> int:
         return self._count
 
+    def approximates(self, k: int) -> bool:
+        """Whether a search for ``k`` rows without a filter looks at part of the vectors; if not, an index is no use."""
+        return self._count > self._cost(self._effort(k, 1.0), 1.0)
+
     def search(self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None) -> Found:
         """The ``k`` nearest rows found and their exact scores; see ``VectorIndex.search``."""
         check_query(query, k, self._dim)

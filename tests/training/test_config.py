@@ -5,7 +5,7 @@ import yaml
 from pydantic import BaseModel
 
 from recsvc.errors import ConfigError
-from training.config import Config, dump_config, judge_otherwise, load_config, preset_names
+from training.config import Config, change_trained, dump_config, load_config, preset_names
 
 
 def test_overrides_reach_their_field():
@@ -118,7 +118,10 @@ def test_rows_must_fit_what_asks(settings, message):
 
 def test_a_trained_run_is_judged_otherwise_but_not_trained_otherwise():
     config = load_config(overrides=["sequence.model.dim=32"])
-    other = judge_otherwise(config, ["evaluation.cutoffs=[3]", "runtime.threads=1"])
+    other = change_trained(config, ["evaluation.cutoffs=[3]", "runtime.threads=1"], ("evaluation", "runtime"))
     assert (other.evaluation.cutoffs, other.runtime.threads) == ((3,), 1) and other.sequence == config.sequence
     with pytest.raises(ConfigError, match=r"only evaluation\.\* and runtime\.\* can change"):
-        judge_otherwise(config, ["sequence.model.dim=64"])
+        change_trained(config, ["sequence.model.dim=64"], ("evaluation", "runtime"))
+    assert change_trained(config, ["index.kind=ivf"], ("index", "runtime")).index.kind == "ivf"
+    with pytest.raises(ConfigError, match=r"only index\.\* and runtime\.\* can change"):
+        change_trained(config, ["evaluation.cutoffs=[3]"], ("index", "runtime"))

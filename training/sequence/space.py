@@ -118,6 +118,20 @@ class BehaviourSpace:
         log = run.load_log()
         return {"histories": [data.ids_of(log, history) for history in histories]}
 
+    def histories(self, run: Run, count: int) -> list[NDArray[np.int32]]:
+        """Beginnings of ``count`` users' histories, drawn at random, in rows of the items, oldest first.
+
+        None is empty or longer than the model reads. They are for measuring and stay out of a release.
+        """
+        _, data = self._data(run)
+        rng = np.random.default_rng(0)
+        sizes = data.train_ends - data.train_begins
+        users = rng.choice(np.flatnonzero(sizes), size=count)
+        begins = data.train_begins[users]
+        ends = begins + rng.integers(1, sizes[users] + 1)
+        begins = np.maximum(begins, ends - run.config.sequence.model.max_history)
+        return [data.items[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
     def load_model(self, run: Run, data: SequenceData) -> SequenceModel:
         """The trained model in evaluation mode."""
         attributes = item_attributes(run, data)
