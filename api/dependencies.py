@@ -1,10 +1,11 @@
-"""What handlers are given. One dependency a handler: each costs as much as ranking a small catalogue."""
+"""What handlers are given."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.data import DataLayer
 from api.engine import Engine
 from api.metrics import Metrics
 from api.problems import NO_RELEASE, UNKNOWN_SPACE, ProblemError
@@ -18,7 +19,7 @@ class Serving:
     """What it takes to answer.
 
     Attributes:
-        recommender: The serving release, read once: all of an answer comes from it.
+        recommender: The release that answers, read once: all of an answer comes from it.
         request_id: Also the recommendation id.
         metrics: Where the answer is counted.
     """
@@ -36,6 +37,28 @@ class Serving:
         if not self.recommender.has_space(name):
             there = ", ".join(space.name for space in self.recommender.spaces()) or "none"
             raise ProblemError(UNKNOWN_SPACE, f"{reason}The spaces of the release: {there}.")
+
+
+def serving_for(request: Request, split_key: str | None = None) -> Serving:
+    """What answers a request; the key decides which of several active releases, chance where there is none.
+
+    Raises:
+        ProblemError: If no release has been taken up yet.
+    """
+    state = request.app.state
+    info = request_info(request)
+    if state.engine.recommender is None:
+        raise no_release(state.engine)
+    recommender: Recommender = state.engine.choose(split_key)
+    info.release = recommender.release
+    return Serving(recommender, info.id, state.metrics)
+
+
+def data_of(request: Request) -> DataLayer:
+    """The database, as the application reaches it."""
+    data = request.app.state.data
+    assert isinstance(data, DataLayer)
+    return data
 
 
 async def _engine(request: Request) -> Engine:
@@ -56,14 +79,12 @@ async def _uploads(request: Request) -> Uploads:
     return uploads
 
 
+async def _data(request: Request) -> DataLayer:
+    return data_of(request)
+
+
 async def _serving(request: Request) -> Serving:
-    engine = await _engine(request)
-    recommender = engine.recommender
-    if recommender is None:
-        raise no_release(engine)
-    info = request_info(request)
-    info.release = recommender.release
-    return Serving(recommender, info.id, await _metrics(request))
+    return serving_for(request)
 
 
 def no_release(engine: Engine) -> ProblemError:
@@ -71,6 +92,7 @@ def no_release(engine: Engine) -> ProblemError:
     return ProblemError(NO_RELEASE, "Activate a release in the store.", headers={"Retry-After": engine.retry_after})
 
 
+DataDep = Annotated[DataLayer, Depends(_data)]
 EngineDep = Annotated[Engine, Depends(_engine)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 UploadsDep = Annotated[Uploads, Depends(_uploads)]

@@ -5,8 +5,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.problems import KINDS, MEDIA_TYPE, Problem, ProblemKind
+from api.auth import HEADER, SCOPES
+from api.problems import (
+    FORBIDDEN,
+    KINDS,
+    MEDIA_TYPE,
+    NO_DATABASE,
+    OVERLOADED,
+    RATE_LIMITED,
+    UNAUTHENTICATED,
+    Problem,
+    ProblemKind,
+)
 
+_KEY_PROBLEMS = (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, OVERLOADED, NO_DATABASE)
+"""A key is looked for in the database, which may be away, or have too much to do."""
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -44,4 +57,30 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
+    scheme = {
+        "type": "apiKey",
+        "in": "header",
+        "name": HEADER,
+        "description": "Needed where the service is set so; `recsvc keys create` makes one: read < write < admin.",
+    }
+    document["components"]["securitySchemes"] = {"key": scheme}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _describe_key(operation)
     return document
+
+
+def _describe_key(operation: dict[str, Any]) -> None:
+    """Say what a key must allow, and what happens where it does not."""
+    scope = SCOPES[operation["operationId"]]
+    if scope == "open":
+        return
+    operation["security"] = [{"key": []}]
+    local = " No key is needed on the machine itself." if scope == "metrics" else ""
+    needed = "admin" if scope == "metrics" else scope
+    operation["description"] += f"\n\nScope of the key: `{needed}`.{local}"
+    for kind in _KEY_PROBLEMS:
+        ((status, answer),) = problems(kind).items()
+        there = operation["responses"].setdefault(str(status), answer)
+        if answer["description"] not in there["description"]:
+            there["description"] += f" {answer['description']}"

@@ -1,7 +1,7 @@
 """Errors as problem details (RFC 9457): one stable ``type`` a cause, so that clients never read the text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -34,25 +34,34 @@ class ProblemKind:
 
 
 MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body cannot be read")
+UNAUTHENTICATED: Final = ProblemKind("unauthenticated", 401, "A valid key is needed")
+FORBIDDEN: Final = ProblemKind("forbidden", 403, "The key may not do this")
 NOT_FOUND: Final = ProblemKind("not-found", 404, "There is no such route")
 UNKNOWN_ITEM: Final = ProblemKind("unknown-item", 404, "There is no such item")
+UNKNOWN_RECOMMENDATION: Final = ProblemKind("unknown-recommendation", 404, "There is no such answer to go on from")
+UNKNOWN_RELEASE: Final = ProblemKind("unknown-release", 404, "There is no such release")
 METHOD_NOT_ALLOWED: Final = ProblemKind("method-not-allowed", 405, "The route has no such method")
 UPLOAD_TIMEOUT: Final = ProblemKind("upload-timeout", 408, "The upload took too long")
+STORE_READ_ONLY: Final = ProblemKind("store-read-only", 409, "The service may not write the store")
+RELEASE_CONFLICT: Final = ProblemKind("release-conflict", 409, "The store does not allow this change")
 BODY_TOO_LARGE: Final = ProblemKind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind("unsupported-media-type", 415, "The body is not of the right type")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The request cannot be answered as it was put")
 UNKNOWN_SPACE: Final = ProblemKind("unknown-space", 422, "The release has no such space")
 INVALID_PICTURE: Final = ProblemKind("invalid-picture", 422, "The picture cannot be read")
+RATE_LIMITED: Final = ProblemKind("rate-limited", 429, "The key has asked too much")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 RELEASE_FAILED: Final = ProblemKind("release-failed", 500, "The release or the store cannot be read")
 OVERLOADED: Final = ProblemKind("overloaded", 503, "The service has too much to do")
 NO_RELEASE: Final = ProblemKind("no-release", 503, "No release is served yet")
+NO_DATABASE: Final = ProblemKind("no-database", 503, "The database cannot be reached")
 DRAINING: Final = ProblemKind("draining", 503, "The service is shutting down")
 
 KINDS: Final = (
-    *(MALFORMED_BODY, NOT_FOUND, UNKNOWN_ITEM, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, BODY_TOO_LARGE),
-    *(UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE),
-    *(INTERNAL_ERROR, RELEASE_FAILED, OVERLOADED, NO_RELEASE, DRAINING),
+    *(MALFORMED_BODY, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, UNKNOWN_ITEM, UNKNOWN_RECOMMENDATION, UNKNOWN_RELEASE),
+    *(METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, STORE_READ_ONLY, RELEASE_CONFLICT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE),
+    *(INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE, RATE_LIMITED),
+    *(INTERNAL_ERROR, RELEASE_FAILED, OVERLOADED, NO_RELEASE, NO_DATABASE, DRAINING),
 )
 _BY_STATUS: Final = {kind.status: kind for kind in (MALFORMED_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE)}
 
@@ -107,15 +116,10 @@ class ProblemError(Exception):
         self.headers = headers
 
 
-def problem_response(
-    kind: ProblemKind,
-    detail: str,
-    instance: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: Sequence[Mapping[str, Any]] | None = None,
-) -> Response:
-    """The answer for a problem; ``instance`` is the request id."""
+def problem_content(
+    kind: ProblemKind, detail: str, instance: str, *, errors: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What a problem says; ``instance`` is the request id."""
     content: dict[str, Any] = {
         "type": kind.type,
         "title": kind.title,
@@ -125,19 +129,36 @@ def problem_response(
     }
     if errors is not None:
         content["errors"] = errors
+    return content
+
+
+def problem_response(
+    kind: ProblemKind,
+    detail: str,
+    instance: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
+) -> Response:
+    """The answer for a problem; ``instance`` is the request id."""
     # ASCII only: a place may hold a client's text that is no valid UTF-8 once decoded.
-    body = json.dumps(content, separators=(",", ":"))
+    body = json.dumps(problem_content(kind, detail, instance, errors=errors), separators=(",", ":"))
     return Response(body, kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error that a handler or FastAPI raises with a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(RequestError, _on_request_error)
-    app.add_exception_handler(PictureError, _on_picture_error)
-    app.add_exception_handler(ReleaseError, _on_release_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    for error, handler in _HANDLERS.items():
+        app.add_exception_handler(error, handler)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The problem for an error, as the installed handlers answer it; what is none of theirs is raised again."""
+    for cls in type(error).__mro__:
+        handler = _HANDLERS.get(cls)
+        if handler is not None:
+            return await handler(request, error)
+    raise error
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -167,7 +188,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     if any(problem["type"] == "json_invalid" for problem in found):
         return problem_response(MALFORMED_BODY, "The body is not valid JSON.", instance)
     content_type = request.headers.get("content-type", "")
-    if request.method == "POST" and error.body and not _is_json(content_type):
+    if request.method == "POST" and error.body and not is_json(content_type):
         return problem_response(UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.", instance)
     # Only these three: the rest repeats what the client sent, or cannot be written as JSON.
     errors = [
@@ -186,7 +207,19 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(kind, f"{kind.title}.", request_info(request).id, headers=error.headers)
 
 
-def _is_json(content_type: str) -> bool:
+_Handler = Callable[[Request, Exception], Awaitable[Response]]
+_HANDLERS: Final[dict[type[Any], _Handler]] = {
+    ProblemError: _on_problem,
+    RequestError: _on_request_error,
+    PictureError: _on_picture_error,
+    ReleaseError: _on_release_error,
+    RequestValidationError: _on_validation_error,
+    HTTPException: _on_http_exception,
+}
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a `Content-Type` is that of JSON, under any of its names."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 

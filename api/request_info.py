@@ -15,10 +15,12 @@ class RequestInfo:
     Attributes:
         id: Random, 32 hexadecimal digits: `X-Request-ID`, the recommendation id, a problem's instance.
         release: The release that answers, once a handler has taken it.
+        key: The id of the API key that let it in, if one did.
     """
 
     id: str
     release: str | None = None
+    key: str | None = None
 
 
 def request_info(connection: HTTPConnection) -> RequestInfo:

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.dependencies import EngineDep, MetricsDep, no_release
+from api.dependencies import DataDep, EngineDep, MetricsDep, no_release
+from api.fast_route import GuardedRoute
 from api.openapi import problems
-from api.problems import DRAINING, INTERNAL_ERROR, NO_RELEASE, ProblemError
+from api.problems import DRAINING, INTERNAL_ERROR, NO_DATABASE, NO_RELEASE, ProblemError
 from api.schemas import LiveAnswer, ReadyAnswer
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 @router.get("/livez", operation_id="get_liveness", summary="Alive?", responses=problems(INTERNAL_ERROR))
@@ -21,14 +22,19 @@ async def get_liveness() -> LiveAnswer:
     "/readyz",
     operation_id="get_readiness",
     summary="Ready?",
-    responses=problems(INTERNAL_ERROR, NO_RELEASE, DRAINING),
+    responses=problems(INTERNAL_ERROR, NO_RELEASE, NO_DATABASE, DRAINING),
 )
-async def get_readiness(engine: EngineDep) -> ReadyAnswer:
-    """Whether to send traffic here: a release is verified, open and warm, and the process is not stopping."""
+async def get_readiness(engine: EngineDep, data: DataDep) -> ReadyAnswer:
+    """Whether to send traffic here: a release is verified, open and warm, and the process is not stopping.
+
+    A database that is away does not count against it: most answers need none.
+    """
     if engine.draining:
         raise ProblemError(DRAINING, "Ask another process.", headers={"Connection": "close"})
     if engine.recommender is None:
         raise no_release(engine)
+    if not data.is_settled:
+        raise ProblemError(NO_DATABASE, "It is being opened.", headers={"Retry-After": "1"})
     return ReadyAnswer(release=engine.recommender.release)
 
 

@@ -1,44 +1,37 @@
-"""The catalogue: `GET /v1/items/{item_id}`."""
+"""The catalogue, and what of it may be in answers: `GET /v1/items/{item_id}`, `POST /v1/items:state`."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
-from starlette.convertors import PathConvertor, register_url_convertor
+from fastapi import APIRouter, Path, Request, Response
 
-from api.dependencies import ServingDep
+from api.dependencies import DataDep, ServingDep, data_of
+from api.fast_route import FastRoute, GuardedRoute, json_response
 from api.openapi import problems
 from api.problems import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
+    NO_DATABASE,
     NO_RELEASE,
     RELEASE_FAILED,
     UNKNOWN_ITEM,
     ProblemError,
 )
-from api.schemas import ItemAnswer, ItemId
+from api.routes.paths import register_any_text
+from api.routes.recommendations import BODY_PROBLEMS
+from api.schemas import ItemAnswer, ItemId, ItemStatesAnswer, ItemStatesRequest
+from recsvc.events import ItemState
+
+register_any_text()
+router = APIRouter(tags=["catalogue"], route_class=GuardedRoute)
+states_router = APIRouter(tags=["catalogue"], route_class=FastRoute)
 
 
-class _AnyTextConvertor(PathConvertor):
-    """The rest of the path, whatever it holds: Starlette's own `path` stops at a line feed."""
-
-    regex = r"[\s\S]*"
-
-
-def items_router() -> APIRouter:
-    """The routes of the catalogue."""
-    register_url_convertor("any_text", _AnyTextConvertor())
-    router = APIRouter(tags=["catalogue"])
-    router.add_api_route(
-        "/v1/items/{item_id:any_text}",
-        get_item,
-        methods=["GET"],
-        operation_id="get_item",
-        summary="One item",
-        responses=problems(UNKNOWN_ITEM, INVALID_REQUEST, INTERNAL_ERROR, RELEASE_FAILED, NO_RELEASE),
-    )
-    return router
-
-
+@router.get(
+    "/v1/items/{item_id:any_text}",
+    operation_id="get_item",
+    summary="One item",
+    responses=problems(UNKNOWN_ITEM, INVALID_REQUEST, INTERNAL_ERROR, RELEASE_FAILED, NO_RELEASE),
+)
 async def get_item(
     item_id: Annotated[
         ItemId,
@@ -49,8 +42,9 @@ async def get_item(
         ),
     ],
     serving: ServingDep,
+    data: DataDep,
 ) -> ItemAnswer:
-    """Title, attributes and popularity of an item."""
+    """Title, attributes and popularity of an item, and whether its state lets it be in answers."""
     item = serving.recommender.item(item_id)
     if item is None:
         raise ProblemError(UNKNOWN_ITEM, "The catalogue of the release has no item with this id.")
@@ -60,4 +54,21 @@ async def get_item(
         title=item.title,
         attributes=item.attributes,
         popularity=item.popularity,
+        available=data.is_available(item_id),
     )
+
+
+@states_router.post(
+    "/v1/items:state",
+    operation_id="set_item_states",
+    summary="Stock and expiry",
+    response_model=ItemStatesAnswer,
+    responses=problems(*BODY_PROBLEMS, NO_DATABASE),
+)
+async def set_item_states(request: Request, body: ItemStatesRequest) -> Response:
+    """Take items out of all answers, or let them in again, without a release; all of them are set, or none."""
+    states = {
+        state.item_id: ItemState(state.item_id, state.available, state.expires) for state in body.states
+    }  # the last of an item counts
+    await data_of(request).set_states(list(states.values()))
+    return json_response({"updated": len(states)})

@@ -1,30 +1,38 @@
 """What lies near: `POST /v1/similar`."""
 
-from fastapi import APIRouter
+from datetime import UTC, datetime
+from typing import Any
 
-from api.dependencies import Serving, ServingDep
+from fastapi import APIRouter, Request, Response
+
+from api.data import DataLayer
+from api.dependencies import Serving, data_of, serving_for
+from api.fast_route import FastRoute, json_response
 from api.openapi import problems
 from api.problems import UNKNOWN_SPACE
-from api.routes.recommendations import QUESTION_PROBLEMS, scored_items
-from api.schemas import SimilarAnswer, SimilarRequest
+from api.routes.recommendations import QUESTION_PROBLEMS
+from api.schemas import SimilarAnswer, SimilarImageFields, SimilarRequest
 from recsvc.answers import SimilarItems
+from recsvc.events import Answer
 
-router = APIRouter(tags=["answers"])
+router = APIRouter(tags=["answers"], route_class=FastRoute)
 
 
 @router.post(
     "/v1/similar",
     operation_id="find_similar",
     summary="Similar things",
+    response_model=SimilarAnswer,
     responses=problems(*QUESTION_PROBLEMS, UNKNOWN_SPACE),
 )
-async def find_similar(question: SimilarRequest, serving: ServingDep) -> SimilarAnswer:
+async def find_similar(request: Request, question: SimilarRequest) -> Response:
     """What lies nearest in a space, by cosine, to a thing, to the middle of some things, or to a vector.
 
     A space may hold things of several types: items, and in a graph whatever else is connected to them. The things
     asked about are not in the answer.
     """
-    serving.require_space(question.space)
+    serving = serving_for(request)
+    check_spaces(serving, question)
     answer = serving.recommender.similar(
         space=question.space,
         id=question.id,
@@ -34,18 +42,36 @@ async def find_similar(question: SimilarRequest, serving: ServingDep) -> Similar
         target_types=question.target_types,
         k=question.k,
         exclude=question.exclude,
+        allow=question.allow,
+        filter=question.filter,
+        diversity=question.diversity,
+        diversity_space=question.diversity_space,
     )
-    return similar_answer(answer, serving)
+    return json_response(similar_answer(answer, serving, data_of(request)))
 
 
-def similar_answer(answer: SimilarItems, serving: Serving) -> SimilarAnswer:
-    """Neighbours as they are sent; what was unknown is counted."""
-    serving.metrics.answer(unknown=len(answer.unknown), fallback=False)
-    return SimilarAnswer(
-        release=answer.release,
-        recommendation_id=serving.request_id,
-        items=scored_items(answer.items),
-        unknown=answer.unknown,
-        source="model",
-        space=answer.space,
-    )
+def check_spaces(serving: Serving, question: SimilarRequest | SimilarImageFields) -> None:
+    """Refuse a question about spaces that the release has not.
+
+    Raises:
+        ProblemError: It names those that there are.
+    """
+    serving.require_space(question.space)
+    if question.diversity_space is not None:
+        serving.require_space(question.diversity_space)
+
+
+def similar_answer(answer: SimilarItems, serving: Serving, data: DataLayer) -> dict[str, Any]:
+    """Neighbours as they are sent; they are counted, and recorded so that a click can be told to come from them."""
+    source = "model" if answer.items else "none"
+    serving.metrics.answer(release=answer.release, source=source, unknown=len(answer.unknown))
+    shown = [item.item_id for item in answer.items]
+    data.recorder.add(Answer(serving.request_id, datetime.now(UTC), None, answer.release, None, shown), None)
+    return {
+        "release": answer.release,
+        "recommendation_id": serving.request_id,
+        "items": answer.items,
+        "unknown": answer.unknown,
+        "source": source,
+        "space": answer.space,
+    }

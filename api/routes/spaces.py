@@ -3,11 +3,12 @@
 from fastapi import APIRouter
 
 from api.dependencies import ServingDep
+from api.fast_route import GuardedRoute
 from api.openapi import problems
 from api.problems import INTERNAL_ERROR, NO_RELEASE
 from api.schemas import SpaceAnswer, SpacesAnswer
 
-router = APIRouter(tags=["releases"])
+router = APIRouter(tags=["releases"], route_class=GuardedRoute)
 
 
 @router.get(
