@@ -33,7 +33,7 @@ class HnswIndex(ApproximateIndex):
     def __init__(self, index: Any, *, ef_search: int) -> None:
         """Wrap an index; ``ef_search``: places of the queue of a search for few rows without a filter."""
         super().__init__(index)
-        self._storage = faiss.downcast_index(index.storage)
+        self._storage: Any = faiss.downcast_index(index.storage)
         self._ef_search = ef_search
 
     @classmethod
@@ -66,7 +66,7 @@ class HnswIndex(ApproximateIndex):
         return max(self._ef_search, k)
 
     def _candidates(self, query: Vector, k: int, effort: int, chosen: Any) -> tuple[Vector, Rows]:
-        parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=chosen)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=chosen)  # type: ignore[attr-defined]
         scores, rows = self._index.search(query, k, params=parameters)
         return scores, rows
 

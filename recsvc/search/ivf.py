@@ -48,7 +48,7 @@ class IvfIndex(ApproximateIndex):
         index = map_faiss(path)
         if not isinstance(index, faiss.IndexIVFFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise ReleaseError(f"{path} cannot be used as an index: it is not an IVF inner-product index.")
-        if index.direct_map.type != faiss.DirectMap.Array:
+        if index.direct_map.type != faiss.DirectMap.Array:  # type: ignore[attr-defined]  # not in FAISS's stubs
             raise ReleaseError(f"{path} cannot be used as an index: it does not say in which cell a row lies.")
         return cls(index, probes=probes)
 

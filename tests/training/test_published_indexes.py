@@ -6,7 +6,7 @@ import pytest
 from recsvc.answers import Recommender
 from recsvc.answers.bundle import open_bundle
 from recsvc.releases import Store
-from recsvc.search import FlatIndex, IvfIndex
+from recsvc.search import IvfIndex
 from training import fit, pipeline
 
 # Of thirty items a quarter is looked at: what can be wrong with the wiring shows, whatever the recall.
@@ -19,22 +19,9 @@ def run(tmp_path_factory, cycle_dataset, small_settings):
     return fit(cycle_dataset, tmp_path_factory.mktemp("indexed") / "run", settings=settings, quiet=True).run
 
 
-def publish(run, folder, *settings):
-    store = Store(folder)
-    release = pipeline.publish(run.with_settings(settings, ("index",)), store, activate=True)
-    return store, release
-
-
-def test_a_release_without_approximate_indexes_says_nothing_of_them(run, tmp_path):
-    store, release = publish(run, tmp_path / "store")
-    content = (store.path_of(release) / "manifest.json").read_text("utf-8")
-    assert '"next_index"' not in content and '"search"' not in content
-    space = open_bundle(store.path_of(release), release).spaces["behaviour"]
-    assert isinstance(space.index, FlatIndex) and space.sequences.next_index is None
-
-
 def test_a_release_with_approximate_indexes_answers_through_them(run, tmp_path):
-    store, release = publish(run, tmp_path / "store", *CELLS)
+    store = Store(tmp_path / "store")
+    release = pipeline.publish(run.with_settings(CELLS, ("index",)), store, activate=True)
     manifest = store.verify(release)
     entry = manifest.spaces["behaviour"]
     assert manifest.config["index"]["kind"] == "ivf"
