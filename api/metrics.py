@@ -66,7 +66,7 @@ class Metrics:
         self._children: dict[tuple[str, int, str | None], Histogram] = {}
         self._stage_children: dict[str, Histogram] = {}
         self._served: set[str] = set()
-        self._ended: list[str] = []  # releases whose series are still there
+        self._ended: set[str] = set()  # by the last swap: kept until the next, so that their last answers are read
         if self._is_shared:
             self._resident = self._gauge(
                 "recsvc_worker_resident_bytes", "Resident memory of a worker, shared pages included.", "liveall"
@@ -135,12 +135,14 @@ class Metrics:
         """These releases are served from now on, with these shares of the traffic."""
         for release in self._served - shares.keys():
             self._end(release)
+        if not self._is_shared:
+            for release in self._ended - shares.keys():
+                self._forget(release)
         for release, share in shares.items():
             self._release.labels(release).set(1)
             self._share.labels(release).set(share)
             self._created.labels(release).set(created_of(release).timestamp())
-            if release in self._ended:
-                self._ended.remove(release)
+        self._ended = self._served - shares.keys()
         self._served = set(shares)
         self._swaps.inc()
 
@@ -163,20 +165,18 @@ class Metrics:
         return generate_latest(merged)
 
     def _end(self, release: str) -> None:
-        """Let the series of a release end one swap after it, so that what it answered last is still read."""
-        if self._is_shared:  # series cannot be removed from the folder
-            for gauge in (self._release, self._share):
+        for gauge in (self._release, self._share):
+            if self._is_shared:  # series cannot be removed from the folder
                 gauge.labels(release).set(0)
-            return
-        for gauge in (self._release, self._share, self._created):
-            gauge.remove(release)
-        self._ended.append(release)
-        while len(self._ended) > 1:
-            gone = self._ended.pop(0)
-            for metric in (self._requests, self._answers, self._attributed):
-                metric.remove_by_labels({"release": gone})
-            for key in [key for key in list(self._children) if key[2] == gone]:  # copied: requests add to it
-                del self._children[key]
+            else:
+                gauge.remove(release)
+
+    def _forget(self, release: str) -> None:
+        self._created.remove(release)
+        for metric in (self._requests, self._answers, self._attributed):
+            metric.remove_by_labels({"release": release})
+        for key in [key for key in list(self._children) if key[2] == release]:  # copied: requests add to it
+            del self._children[key]
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)

@@ -121,7 +121,7 @@ class Workers:
         code = 1
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            _share_metrics(folder, number)
+            share_metrics(folder, number)
             self._work(parent)
             code = 0
         except RecsvcError as error:
@@ -134,7 +134,7 @@ class Workers:
             os._exit(code)  # not the parent's way out: what it would clear up is not the child's
 
 
-def _share_metrics(folder: Path, number: int) -> None:
+def share_metrics(folder: Path, number: int) -> None:
     """Keep this process's metrics where the others read them: a counter goes on where the child before it was killed.
 
     What was true of that child alone is forgotten.

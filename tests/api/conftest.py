@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.server import configure
 from api.settings import Settings
 from recsvc.releases import Store
 
@@ -57,7 +58,7 @@ class ServiceClient(httpx.Client):
 @contextmanager
 def running(settings: Settings) -> Iterator[ServiceClient]:
     app = create_app(settings)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
+    config, _ = configure(app, settings)
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

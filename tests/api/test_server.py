@@ -175,9 +175,9 @@ def test_what_cannot_be_served_is_said_before_it_is_tried(store: Store, tmp_path
     with pytest.raises(ReleaseError, match="no store at"):
         serve(Settings(store=tmp_path / "absent"))
     with pytest.raises(RecsvcError, match="not an address"):
-        serve(Settings(store=store.path, host="no such host"))
+        serve(Settings(store=store.path, host="no such host", auth="off"))
     with pytest.raises(RecsvcError, match="cannot be opened"):
-        serve(Settings(store=store.path, host="192.0.2.1"))
+        serve(Settings(store=store.path, host="192.0.2.1", auth="off"))
 
 
 def test_settings_come_from_the_environment_and_name_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
