@@ -22,7 +22,9 @@ _SQLITE_ADVICE = (
 def explain(error: DBAPIError, url: DatabaseUrl) -> DatabaseError | None:
     """Return the error to raise instead of a driver's, or None where the mistake is ours."""
     code = getattr(error.orig, "sqlstate", None)
-    if isinstance(error, IntegrityError) or (isinstance(error, ProgrammingError) and code != _FORBIDDEN):
+    connecting = error.statement is None  # then the URL's options may be wrong, and no statement of ours is
+    ours = isinstance(error, ProgrammingError) and code != _FORBIDDEN and not connecting
+    if ours or isinstance(error, IntegrityError):
         return None
     lines = str(error.orig).strip().splitlines()
     reason = url.without_secrets(lines[0] if lines else type(error.orig).__name__)[:_MAX_REASON].rstrip(".")

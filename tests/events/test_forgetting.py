@@ -1,6 +1,7 @@
 """A person who is forgotten stays so, whatever old events come again, and may come back as somebody new."""
 
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta
 
 from recsvc.events import Answer, Database, Event, Forgotten
@@ -59,6 +60,30 @@ def test_answers_that_were_under_way_are_left_out(database, noon):
     records = [Answer(f"answer {i}", time, "Ada", "blue", None, ["x"]) for i, time in enumerate(given)]
     assert database.answers.add_many(records) == 1
     assert [database.answers.served(f"answer {i}") is not None for i in range(3)] == [False, False, True]
+
+
+def test_a_deletion_waits_for_events_under_way(database, event, monkeypatch):
+    """Or an event whose writer had looked before the deletion would be there after it."""
+    looked, go_on = threading.Event(), threading.Event()
+    insert = database.events._insert
+
+    def slowly(connection, rows):
+        looked.set()
+        go_on.wait(10)
+        return insert(connection, rows)
+
+    monkeypatch.setattr(database.events, "_insert", slowly)
+    writer = threading.Thread(target=database.events.add, args=([event(1)],))
+    eraser = threading.Thread(target=database.events.forget, args=("Ada",))
+    writer.start()
+    assert looked.wait(10)
+    eraser.start()
+    eraser.join(0.3)
+    assert eraser.is_alive()
+    go_on.set()
+    writer.join(10)
+    eraser.join(10)
+    assert database.events.history("Ada") == []
 
 
 def test_many_users_in_one_batch(database, noon):
