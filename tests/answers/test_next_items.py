@@ -286,3 +286,30 @@ def test_only_the_stages_that_a_question_needs_are_observed(store: Store) -> Non
     recommender = Recommender.from_store(store.path, observe=lambda stage, seconds: seen.append(stage))
     recommender.recommend(["1193"], filter={"attribute": "year", "gte": 0}, diversity=0.3, explain=True)
     assert seen == ["filter", "encode", "score", "diversify", "catalogue", "explain"]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_popular_items_are_looked_through_in_parts(
+    recommender: Recommender, tiny, oracle: ModuleType, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr("recsvc.answers.popularity._CHUNK", chunk)
+    early = {"attribute": "year", "lt": 1930}
+    for k in (1, 5, 60):
+        for exclude in ([], ["661", "item-2"]):
+            answer = recommender.recommend([], k=k, exclude=exclude, filter=early)
+            expected = oracle.next_items(tiny, k=k, exclude=exclude, passes=lambda i: tiny.ids.index(i) < 30)
+            assert triples(answer.items) == list(expected)
+
+
+def test_of_many_items_the_best_are_the_pool_of_probabilities(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"exclude_seen": False, "explain": True, "k": 5}
+    whole = recommender.recommend(["1193", "661", "914"], **options)
+    monkeypatch.setattr("recsvc.answers.sequence._WHOLE_POOL", 0)
+    again = recommender.recommend(["1193", "661", "914"], **options)  # the pool is the best 4,096, which are all
+    assert [causes(item) for item in again.items] == [causes(item) for item in whole.items]
+    monkeypatch.setattr("recsvc.answers.sequence._POOL", 8)
+    few = recommender.recommend(["1193", "661", "914"], **options)
+    assert any(item.because for item in few.items)
+    assert [causes(item) for item in few.items] != [causes(item) for item in whole.items]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from recsvc.answers import Recommender
+from recsvc.answers import Question, Recommender
 from recsvc.releases import Store
 
 NOBODY = "20000101T000000-0123456789ab"
@@ -97,6 +97,18 @@ def test_unknown_items_are_named_and_skipped(recsvc, ring):
     assert with_unknown["unknown"] == ["nobody's"] and with_unknown["items"] == known["items"]
     plain = recsvc("recommend", "item/1", "nobody's", "item/2", "--store", ring.store)
     assert plain.code == 0 and plain.err == "unknown: nobody's\n" and "nobody's" not in plain.out
+
+
+def test_a_trained_encoder_reads_many_histories_as_it_reads_one(ring):
+    recommender = Recommender.from_store(ring.store)
+    histories = [[f"item/{(start + step) % 30}" for step in range(1 + start % 9)] for start in range(40)]
+    for history, answer in zip(
+        histories, recommender.recommend_many([Question(each) for each in histories]), strict=True
+    ):
+        single = recommender.recommend(history)
+        assert [item.item_id for item in answer.items] == [item.item_id for item in single.items]
+        scores = [item.score for item in single.items]
+        assert [item.score for item in answer.items] == pytest.approx(scores, abs=1e-5)
 
 
 def test_without_a_known_item_popular_ones_answer(recsvc, ring):
