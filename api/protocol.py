@@ -22,7 +22,8 @@ from api.problems import MEDIA_TYPE, OVERLOADED, UPLOAD_TIMEOUT, ProblemKind, pr
 
 _SWEEP_SECONDS: Final = 0.5
 _LINGER_SECONDS: Final = 0.25  # for a request that is on its way when the port has closed
-_QUICK_HEAD: Final = b"POST /v1/"
+_QUESTION: Final = b"POST /v1/"
+_MAX_SKIPPED: Final = 65536  # bytes of a body that are not parsed when its head has been refused
 _UNUSUAL: Final = (b"\ntransfer-encoding", b"\nconnection", b"\nexpect", b"\nupgrade")
 
 
@@ -102,6 +103,7 @@ class Protocol(HttpToolsProtocol):
         self._reading = _Reading.FIRST
         self._since = self.loop.time()  # when that began
         self._stalled_since: float | None = None  # since when the client takes nothing
+        self._skipping = 0  # bytes of a refused request that are still to come
 
     @classmethod
     def bound_to(cls, connections: Connections) -> type["Protocol"]:
@@ -124,7 +126,14 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a request unparsed if the service is full; else parse it."""
-        if self.shared.gate.is_full and self._is_quick(data):
+        if self._skipping:
+            skipped = min(self._skipping, len(data))
+            self._skipping -= skipped
+            data = data[skipped:]
+            if not data:
+                return
+        if self.shared.gate.is_full and (missing := self._missing_of_question(data)) is not None:
+            self._skipping = missing
             self._reading, self._since = _Reading.NEXT, self.loop.time()
             self.shared.refused += 1
             self.transport.write(self._quick_answer())
@@ -210,22 +219,28 @@ class Protocol(HttpToolsProtocol):
         if self._is_idle() and not self.transport.is_closing():
             self.transport.close()
 
-    def _is_quick(self, data: bytes) -> bool:
-        """Whether these bytes are one whole plain question on an idle connection: no more, no less, and nothing that
-        another parser could read in another way."""
-        if not (data.startswith(_QUICK_HEAD) and self._is_idle()) or self.shared.is_draining or self.flow.write_paused:
-            return False
-        head, _, body = data.partition(b"\r\n\r\n")
+    def _missing_of_question(self, data: bytes) -> int | None:
+        """How much of its body is still to come, if these bytes are one plain question on an idle connection; None if
+        they are more, less, or anything that another parser could read in another way.
+
+        Many clients send the head first and the body after it.
+        """
+        if not (data.startswith(_QUESTION) and self._is_idle()) or self.shared.is_draining or self.flow.write_paused:
+            return None
+        head, end, body = data.partition(b"\r\n\r\n")
         head = head.lower()
         length, _, rest = head.partition(b"\ncontent-length:")[2].partition(b"\r")
-        return (
-            head.find(b" http/1.1\r\n", 0, 256) > 0
-            and length.strip().isdigit()
-            and len(length) < 12
-            and int(length) == len(body)
-            and b"\ncontent-length" not in rest
-            and not any(name in head for name in _UNUSUAL)
-        )
+        length = length.strip()
+        if (
+            not end
+            or head.find(b" http/1.1\r\n", 0, 256) < 0
+            or not (length.isdigit() and len(length) < 8)
+            or b"\ncontent-length" in rest
+            or any(name in head for name in _UNUSUAL)
+        ):
+            return None
+        missing = int(length) - len(body)
+        return missing if 0 <= missing <= _MAX_SKIPPED else None
 
     def _refuse(self, kind: ProblemKind, detail: str) -> None:
         """Answer in place of the application, and close."""
