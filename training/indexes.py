@@ -109,16 +109,69 @@ def build_index(path: Path, kind: Kind, vectors: Float32, queries: Float32, conf
         What the manifest says of it; None, and no file, where no setting that looks at part of the vectors reaches the
         recall asked for.
     """
-    index, fixed = _build_hnsw(vectors, config) if kind == "hnsw" else _build_ivf(vectors, config)
+    index, fixed = make_index(kind, vectors, config)
     staging = path.with_name(f"{path.name}.building")
     faiss.write_index(index, str(staging))
     del index  # as large as the vectors
-    chosen = _tune(staging, kind, fixed, Questions.ask(queries, vectors), config.recall)
+    chosen = tune_index(staging, kind, fixed, Questions.ask(queries, vectors), config.recall)
     if chosen is None:
         staging.unlink()
     else:
         staging.replace(path)
     return chosen
+
+
+def make_index(kind: Kind, vectors: Float32, config: IndexConfig) -> tuple[Any, dict[str, int]]:
+    """The FAISS index of vectors [V, d], in memory, and the parameters with which it was built."""
+    count, dim = vectors.shape
+    if kind == "hnsw":
+        graph = faiss.IndexHNSWFlat(dim, config.m, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = config.ef_construction
+        graph.add(vectors)
+        return graph, {"m": config.m, "ef_construction": config.ef_construction}
+    lists = min(config.lists or round(4 * math.sqrt(count)), count)
+    cells = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    cells.cp.seed = config.seed + 1  # FAISS takes 0 for none
+    cells.cp.max_points_per_centroid = _TRAINED_ON
+    cells.cp.min_points_per_centroid = 1  # or it warns on the error output
+    cells.train(vectors)
+    cells.add(vectors)
+    cells.make_direct_map()
+    return cells, {"lists": lists}
+
+
+def tune_index(
+    path: Path, kind: Kind, fixed: dict[str, int], questions: Questions, target: float
+) -> SearchEntry | None:
+    """The least effort that finds enough on both halves of the questions, if it is less than exhaustive search's."""
+    chooses, measures = questions.halves()
+    name, most = ("ef_search", _EFFORTS[-1]) if kind == "hnsw" else ("probes", fixed["lists"])
+    efforts = _EFFORTS if kind == "hnsw" else [2**power for power in range(most.bit_length())]
+    for effort in efforts:
+        entry = SearchEntry(
+            kind=kind, parameters=fixed | {name: effort}, recall_at_10=0.0, queries=len(measures.queries)
+        )
+        index = open_index(path, entry)
+        assert isinstance(index, ApproximateIndex), f"{kind} is approximate"
+        if not index.approximates(10):
+            return None
+        if recall(index, chooses) < target:
+            continue
+        measured = recall(index, measures)
+        if measured >= target:
+            return entry.model_copy(update={"recall_at_10": round(measured, 4)})
+    return None
+
+
+def recall(index: VectorIndex, questions: Questions) -> float:
+    """The share of the ten best of every question that the index finds, asked as the service asks it."""
+    k = min(10, len(index))
+    lowest = questions.tenth - _ROUNDING * np.maximum(1, np.abs(questions.tenth))
+    found = [
+        np.count_nonzero(index.search(query, k)[1] >= least)
+        for query, least in zip(questions.queries, lowest, strict=True)
+    ]
+    return float(np.mean(found)) / k
 
 
 def look_alikes(vectors: Float32, count: int, rng: np.random.Generator) -> Float32:
@@ -152,58 +205,6 @@ def _index_next_items(
     file = f"{Path(entry.index).parent}/next.faiss"
     search = build_index(release / file, kind, vectors, questions, config)
     return None if search is None else NextIndexEntry(file=file, scale=scale, search=search)
-
-
-def _build_hnsw(vectors: Float32, config: IndexConfig) -> tuple[Any, dict[str, int]]:
-    index = faiss.IndexHNSWFlat(vectors.shape[1], config.m, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = config.ef_construction
-    index.add(vectors)
-    return index, {"m": config.m, "ef_construction": config.ef_construction}
-
-
-def _build_ivf(vectors: Float32, config: IndexConfig) -> tuple[Any, dict[str, int]]:
-    count, dim = vectors.shape
-    lists = min(config.lists or round(4 * math.sqrt(count)), count)
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed = config.seed + 1  # FAISS takes 0 for none
-    index.cp.max_points_per_centroid = _TRAINED_ON
-    index.cp.min_points_per_centroid = 1  # or it warns on the error output
-    index.train(vectors)
-    index.add(vectors)
-    index.make_direct_map()
-    return index, {"lists": lists}
-
-
-def _tune(path: Path, kind: Kind, fixed: dict[str, int], questions: Questions, target: float) -> SearchEntry | None:
-    """The least effort that finds enough on both halves of the questions, if it is less than exhaustive search's."""
-    chooses, measures = questions.halves()
-    name, most = ("ef_search", _EFFORTS[-1]) if kind == "hnsw" else ("probes", fixed["lists"])
-    efforts = _EFFORTS if kind == "hnsw" else [2**power for power in range(most.bit_length())]
-    for effort in efforts:
-        entry = SearchEntry(
-            kind=kind, parameters=fixed | {name: effort}, recall_at_10=0.0, queries=len(measures.queries)
-        )
-        index = open_index(path, entry)
-        assert isinstance(index, ApproximateIndex), f"{kind} is approximate"
-        if not index.approximates(10):
-            return None
-        if recall(index, chooses) < target:
-            continue
-        measured = recall(index, measures)
-        if measured >= target:
-            return entry.model_copy(update={"recall_at_10": round(measured, 4)})
-    return None
-
-
-def recall(index: VectorIndex, questions: Questions) -> float:
-    """The share of the ten best of every question that the index finds, asked as the service asks it."""
-    k = min(10, len(index))
-    lowest = questions.tenth - _ROUNDING * np.maximum(1, np.abs(questions.tenth))
-    found = [
-        np.count_nonzero(index.search(query, k)[1] >= least)
-        for query, least in zip(questions.queries, lowest, strict=True)
-    ]
-    return float(np.mean(found)) / k
 
 
 def _stored(path: Path) -> Float32:
