@@ -31,6 +31,7 @@ from recsvc.events import (
     ItemState,
     Outcome,
     Place,
+    Served,
     StoredEvent,
     default_url,
 )
@@ -40,6 +41,9 @@ MAX_SHOWN: Final = 10_000
 """Items of a chain of pages."""
 
 _MAX_JOBS: Final = 256
+_MAX_LOOKED_UP: Final = 32
+_KINDS: Final = frozenset({"view", "click", "cart", "buy"})
+"""Kinds of event that metrics tell apart; there may be any number of others."""
 _JOB_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 10.0
@@ -150,13 +154,30 @@ class DataLayer:
             raise ProblemError(UNKNOWN_RECOMMENDATION, "No answer with this id is kept: ask for a first page.")
         return shown
 
+    async def count_clicks(self, events: Sequence[Event]) -> None:
+        """Count events on items of answers by the release that gave them: metrics of the arms of a split.
+
+        What this process does not remember is looked up, as far as that is cheap; ``AnswerStore.attribution`` counts
+        exactly.
+        """
+        answers = {event.recommendation_id for event in events if event.recommendation_id is not None}
+        shown = {id: found for id in answers if (found := self.recorder.find(id)) is not None}
+        missing = sorted(answers - shown.keys())[:_MAX_LOOKED_UP]
+        if missing:
+            looked_up = await self._do(lambda database: {id: database.answers.served(id) for id in missing})
+            shown |= {id: _shown(served) for id, served in looked_up.items() if served is not None}
+        for event in events:
+            answer = shown.get(event.recommendation_id or "")
+            if answer is not None and any(event.item_id in page for page in answer.items):
+                self._metrics.attributed(answer.release, event.kind if event.kind in _KINDS else "other")
+
     def is_available(self, item_id: str) -> bool | None:
         """Whether an item's state lets it be in answers; None as long as the states are not known."""
         return None if self._states_version is None else item_id not in self._blocked
 
     async def _served(self, recommendation_id: str) -> Shown | None:
         served = await self._do(lambda database: database.answers.served(recommendation_id))
-        return None if served is None else Shown(served.release, served.user_id, (served.items,))
+        return None if served is None else _shown(served)
 
     async def _write_answers(self, records: list[Answer]) -> None:
         await self._do(lambda database: database.answers.add_many(records))
@@ -238,3 +259,7 @@ class DataLayer:
             blocked, next_change = await self._do(lambda database: database.states.blocked(now))
             self._engine.block(blocked)
             self._states_version, self._blocked, self._next_change = version, blocked, next_change
+
+
+def _shown(served: Served) -> Shown:
+    return Shown(served.release, served.user_id, (served.items,))

@@ -4,7 +4,9 @@ import csv
 import io
 import os
 import random
+import uuid
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+POSTGRES = os.environ.get("RECSVC_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -145,3 +148,35 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def postgres_schemas():
+    """Makes empty schemas in the server's database, and drops them in the end; gives the URL of each."""
+    import psycopg
+
+    plain = POSTGRES.replace("+psycopg", "", 1)
+    try:
+        connection = psycopg.connect(plain, connect_timeout=2, autocommit=True)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL answers ({str(error).splitlines()[0]}); set RECSVC_TEST_POSTGRES to a URL")
+    made = []
+
+    def make() -> str:
+        name = f"recsvc_test_{uuid.uuid4().hex[:12]}"
+        connection.execute(f"CREATE SCHEMA {name}")
+        made.append(name)
+        return f"{POSTGRES}{'&' if '?' in POSTGRES else '?'}options={quote(f'-csearch_path={name}')}"
+
+    yield make
+    for name in made:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+    connection.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request, tmp_path):
+    """The URL of a database without a table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'events.sqlite'}"
+    return request.getfixturevalue("postgres_schemas")()

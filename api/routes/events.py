@@ -1,5 +1,6 @@
 """What people did: `POST /v1/events`."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from api.dependencies import data_of
 from api.fast_route import FastRoute, json_response
 from api.openapi import problems
-from api.problems import NO_DATABASE
+from api.problems import NO_DATABASE, ProblemError
 from api.routes.recommendations import BODY_PROBLEMS
 from api.schemas import EventsAnswer, EventsRequest
 from recsvc.events import Event
@@ -41,7 +42,8 @@ async def record_events(request: Request, body: EventsRequest) -> Response:
         )
         for event in body.events
     ]
-    outcomes = await data_of(request).add_events(events)
+    data = data_of(request)
+    outcomes = await data.add_events(events)
     counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
     rejections: list[dict[str, Any]] = []
     for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True)):
@@ -53,4 +55,8 @@ async def record_events(request: Request, body: EventsRequest) -> Response:
                 {"index": index, "event_id": event.event_id, "status": outcome.status, "reason": outcome.reason}
             )
     request.app.state.metrics.events(**counts)
+    with suppress(ProblemError):  # the events are stored, whatever becomes of a look-up for a metric
+        await data.count_clicks(
+            [event for event, outcome in zip(events, outcomes, strict=True) if outcome.status == "accepted"]
+        )
     return json_response({**counts, "rejections": rejections})

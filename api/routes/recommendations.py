@@ -76,14 +76,13 @@ async def recommend(request: Request, question: RecommendationsRequest) -> Respo
     operation_id="recommend_batch",
     summary="Next items, many times",
     response_model=BatchAnswer,
-    responses=problems(*QUESTION_PROBLEMS, NO_DATABASE),
+    responses=problems(*QUESTION_PROBLEMS),
 )
 async def recommend_batch(request: Request, batch: BatchRequest) -> Response:
     """Answers to several questions, each for itself: one that cannot be answered has a problem in its place."""
     data = data_of(request)
     request.app.state.access.charge(request, len(batch.requests) - 1)
-    users = [row.user_id for row in batch.requests if row.user_id is not None]
-    histories = await data.histories(users) if users else {}
+    histories = await _histories(batch, data)
     results: list[Any] = [None] * len(batch.requests)
     by_release: dict[int, list[_Row]] = defaultdict(list)
     for place, question in enumerate(batch.requests):
@@ -92,9 +91,12 @@ async def recommend_batch(request: Request, batch: BatchRequest) -> Response:
             before = None if question.after is None else await data.shown(question.after)
             serving = serving_for(request, _split_key(question) or row_id)
             _check_spaces(serving, question)
-            stored = histories[question.user_id] if question.user_id is not None else []
-            options = _options(question, before)
-            asked = Question([*stored, *question.history], **options)
+            stored: list[str] = []
+            if question.user_id is not None:
+                if isinstance(histories, ProblemError):
+                    raise histories
+                stored = histories[question.user_id]
+            asked = Question([*stored, *question.history], **_options(question, before))
         except (ProblemError, RequestError) as error:
             results[place] = _problem(error, row_id)
         else:
@@ -120,6 +122,17 @@ class _Row:
     asked: Question
     before: Shown | None
     serving: Serving
+
+
+async def _histories(batch: BatchRequest, data: DataLayer) -> dict[str, list[str]] | ProblemError:
+    """What is stored of the users of a batch, or why that cannot be had."""
+    users = [row.user_id for row in batch.requests if row.user_id is not None]
+    if not users:
+        return {}
+    try:
+        return await data.histories(users)
+    except ProblemError as error:
+        return error
 
 
 def _split_key(question: RecommendationsRequest) -> str | None:
