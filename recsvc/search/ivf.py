@@ -18,8 +18,8 @@ from recsvc.search.flat import map_faiss
 from recsvc.search.index import Found, Vector, check_row
 from recsvc.search.topk import Rows, top_k
 
-# Measured at 150,000 vectors of 128 numbers, in vectors that the exact search fetches one by one: what a vector of a cell
-# costs, and one that may not come back, whose row must be looked up.
+# Measured at 150,000 vectors of 128 numbers, in vectors that the exact search fetches one by one: what a vector of a
+# cell costs, and one that may not come back, whose row must be looked up.
 _SCANNED = 0.7
 _PASSED = 0.4
 # Vectors that the exact search fetches at a time: 4 MiB of 128 numbers.
