@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
     if settings.workers > 1:
         from api.workers import Workers
 
-        Workers(lambda parent: run_server(settings, listener, parent=parent), settings.workers).run()
+        Workers(lambda parent: run_server(settings, listener, parent=parent), listener, settings.workers).run()
     else:
         run_server(settings, listener)
     log_event("stopped")

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -41,9 +42,14 @@ class _Place:
 class Workers:
     """The children and their parent."""
 
-    def __init__(self, work: Callable[[int], None], count: int) -> None:
-        """Look after ``count`` children, each of which calls ``work`` with the parent's process id."""
+    def __init__(self, work: Callable[[int], None], listener: socket.socket, count: int) -> None:
+        """Look after ``count`` children, each of which calls ``work`` with the parent's process id.
+
+        The listener is theirs. The parent lets go of it when they are to stop: a port that nobody accepts from must
+        not stay open.
+        """
         self._work = work
+        self._listener = listener
         self._places = [_Place(number) for number in range(count)]
         self._is_stopping = False
         self._has_mistake = False
@@ -90,6 +96,7 @@ class Workers:
 
     def _stop(self, signal_number: int) -> None:
         self._is_stopping = True
+        self._listener.close()
         for place in self._places:
             if place.pid is not None:
                 os.kill(place.pid, signal_number)
