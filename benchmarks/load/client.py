@@ -280,8 +280,11 @@ def closed_loop(
 
 
 def arrivals(rate: float, seconds: float, rng: np.random.Generator | None) -> npt.NDArray[np.float64]:
-    """Planned times at a rate per second: a Poisson process, or evenly spaced where ``rng`` is None."""
+    """Planned times at a rate per second, evenly spaced where ``rng`` is None.
+
+    Else those of a Poisson process, given that there were just ``rate * seconds`` of them: uniform, then sorted.
+    """
+    count = max(1, round(rate * seconds))
     if rng is None:
-        return np.arange(max(1, int(rate * seconds))) / rate
-    times: npt.NDArray[np.float64] = np.cumsum(rng.exponential(1 / rate, size=max(1, int(rate * seconds))))
-    return times
+        return np.arange(count) / rate
+    return np.sort(rng.uniform(0.0, seconds, size=count))

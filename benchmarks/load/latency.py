@@ -1,7 +1,7 @@
 """`latency` and `peer`: the latency at fixed rates, what every stage takes, and the floor under it.
 
-Rates are shares of the saturation that a closed loop finds first. "One at a time" is one connection that asks again
-when it has its answer: the whole of one request, with no queue in it.
+Rates are shares of the saturation of our service that a closed loop finds first; peers get the same. "One at a time" is
+one connection that asks again when it has its answer: the whole of one request, with no queue in it.
 """
 
 import sys
@@ -29,7 +29,7 @@ def latency(arguments: Namespace) -> int:
     server = recsvc_server(subject.store, workers=arguments.workers, settings=settings_of(arguments))
     print_head("Latency", protocol(subject, arguments))
     with server:
-        rows, single, stages = _measure(server, requests, arguments)
+        rows, single, stages = _measure(server, requests, _rates(server, requests, arguments), arguments)
         memory = server.memory_mib()
         ready = server.ready_s
     print_table(PHASE_HEAD, rows)
@@ -56,17 +56,27 @@ def peer(arguments: Namespace) -> int:
         for style in arguments.styles
     }
     ours = recsvc_server(subject.store, workers=arguments.workers, settings=settings_of(arguments))
+    rates: list[tuple[str, float]] = []
     for name, server in {"recsvc": ours, **peers}.items():
         with server:
-            found, _, _ = _measure(server, requests, arguments)
+            rates = rates or _rates(server, requests, arguments)  # ours, then the same for all
+            found, _, _ = _measure(server, requests, rates, arguments)
             memory = server.memory_mib()
             rows += [[name, *row, memory["Anonymous"]] for row in found]
     print_table(["service", *PHASE_HEAD, "anonymous MiB"], rows)
     return 0
 
 
+def _rates(server: Server, requests: Sequence[bytes], arguments: Namespace) -> list[tuple[str, float]]:
+    """The rates that were asked for, or shares of the server's saturation."""
+    if arguments.rates:
+        return [(f"{rate:g}/s", rate) for rate in arguments.rates]
+    peak = saturation(server, requests, connections=arguments.busy, seconds=arguments.seconds)
+    return [(f"{name} ({share * peak:.0f}/s)", share * peak) for name, share in _SHARES]
+
+
 def _measure(
-    server: Server, requests: Sequence[bytes], arguments: Namespace
+    server: Server, requests: Sequence[bytes], rates: list[tuple[str, float]], arguments: Namespace
 ) -> tuple[list[list[object]], Phase, dict[str, dict[str, float]]]:
     """Rows of the table, the phase of one at a time, and the stages of every load by its name."""
     with Client(server.address, 8) as client:
@@ -75,8 +85,6 @@ def _measure(
         single = closed_phase(client, server, requests, arguments.seconds)
     rows = [phase_row("one at a time", [single], planned=False)]
     stages = {"one at a time": single.stages}
-    peak = saturation(server, requests, connections=arguments.busy, seconds=arguments.seconds)
-    rates = [(f"{rate:g}/s", rate) for rate in arguments.rates] or [(name, share * peak) for name, share in _SHARES]
     with Client(server.address, arguments.connections) as client:
         for name, rate in rates:
             phases = repeated(client, server, requests, rate, arguments.seconds, arguments.repeats, arguments.seed)
