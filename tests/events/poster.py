@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recsvc.events import Database, Event
 
-COUNT = 300
+COUNT = 3000  # several statements of one transaction, so that two of them can lock each other
 url, go, order = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
 events = [Event(f"event {i}", f"user {i % 7}", f"item {i}", noon) for i in range(COUNT)][::order]
@@ -18,6 +18,6 @@ while not go.exists():
     time.sleep(0.001)
 with Database.open(url) as database:
     found = Counter()
-    for _ in range(3):
+    for _ in range(2):
         found += Counter(outcome.status for outcome in database.events.add(events))
 print(json.dumps(found))

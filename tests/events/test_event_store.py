@@ -1,6 +1,8 @@
 """Events are taken once each and told in the order of time, then of arrival."""
 
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -156,3 +158,18 @@ def test_statistics(database, event, noon):
     found = database.statistics()
     assert (found.events, found.users, found.items, found.users_forgotten) == (2, 2, 1, 1)
     assert (found.first, found.last) == (noon, noon + timedelta(minutes=3))
+
+
+def test_a_service_loads_no_table_library_and_an_up_to_date_database_no_alembic(tmp_path):
+    url = f"sqlite:///{tmp_path / 'events.sqlite'}"
+    with Database.open(url):
+        pass
+    unwanted = {"alembic", "numpy", "pandas", "polars", "psycopg", "pyarrow", "torch"}
+    program = f"""
+import sys
+from recsvc.events import Database
+Database.open({url!r}).close()
+print(sorted({unwanted!r} & set(sys.modules)))
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsvc.events import Database
 
 POSTER = Path(__file__).with_name("poster.py")
-SENT = 300
+SENT = 3000
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,6 +49,6 @@ def test_two_processes_that_post_the_same_batch(empty_url, tmp_path):
     found = [json.loads(poster.communicate(timeout=60)[0]) for poster in posters]
     assert [poster.returncode for poster in posters] == [0, 0]
     assert sum(each.get("accepted", 0) for each in found) == SENT
-    assert sum(each.get("duplicate", 0) for each in found) == SENT * 5
+    assert sum(each.get("duplicate", 0) for each in found) == SENT * 3
     with Database.open(empty_url) as database:
         assert database.statistics().events == SENT

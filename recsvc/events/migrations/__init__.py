@@ -6,6 +6,7 @@ A new step is a file in ``versions`` that changes the tables, and the same chang
 """
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from recsvc.events.connections import BUSY_MILLISECONDS, Connections
 
 FOLDER = Path(__file__).parent
 _LOCK = 0x7265_6373_7663_0001
+_ONE_AT_A_TIME = threading.Lock()  # what Alembic works on is global to the process
 _FOREIGN = frozenset({"events", "answers", "api_keys"})
 
 
@@ -37,11 +39,11 @@ def migrate(connections: Connections, target: str = "head") -> str:
     """
     known = known_revisions()
     wanted = known[-1] if target == "head" else target
+    if connections.is_sqlite:
+        connections.read(_use_write_ahead_log)
     found = connections.read(lambda connection: _checked_revision(connection, connections, known))
     if found is not None and found >= wanted:
         return found
-    if connections.is_sqlite:
-        connections.read(_use_write_ahead_log)
     return connections.write(lambda connection: _upgrade(connection, connections, known, wanted))
 
 
@@ -56,7 +58,8 @@ def _upgrade(connection: Connection, connections: Connections, known: list[str],
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, wanted)
+    with _ONE_AT_A_TIME:
+        command.upgrade(config, wanted)
     return wanted
 
 
