@@ -36,7 +36,7 @@ class ApproximateIndex(ABC):
 
     def approximates(self, k: int) -> bool:
         """Whether a search for ``k`` rows without a filter looks at part of the vectors; if not, an index is no use."""
-        return self._count > self._cost(self._effort(k, 1.0), 1.0)
+        return self._count > self._cost(self._effort(k, 0, 1.0), 1.0)
 
     def search(self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None) -> Found:
         """The ``k`` nearest rows found and their exact scores; see ``VectorIndex.search``."""
@@ -48,7 +48,7 @@ class ApproximateIndex(ABC):
             return nothing_found()
         if len(banned) > _FETCHED_TOO:
             banned, allowed = distinct_rows(None), selection_mask(self._count, excluded=banned, allowed=allowed)
-        effort = self._effort(k + len(banned), left / self._count)
+        effort = self._effort(k, len(banned), left / self._count)
         if left > self._cost(effort, left / self._count):
             found = self._approximate(query, k, left, effort, banned, allowed)
             if found is not None:
@@ -75,8 +75,8 @@ class ApproximateIndex(ABC):
         """The vector of a row; see ``VectorIndex.vector``."""
 
     @abstractmethod
-    def _effort(self, k: int, share: float) -> int:
-        """How widely to search for ``k`` rows where this share of all may come back."""
+    def _effort(self, k: int, banned: int, share: float) -> int:
+        """How widely to search for ``k`` rows and so many to be dropped, where this share of all may come back."""
 
     @abstractmethod
     def _cost(self, effort: int, share: float) -> float:

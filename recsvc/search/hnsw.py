@@ -54,8 +54,8 @@ class HnswIndex(ApproximateIndex):
         vector: Vector = self._storage.reconstruct(int(row))
         return vector
 
-    def _effort(self, k: int, share: float) -> int:
-        return math.ceil(max(self._ef_search, _PLACES_OF_A_ROW * k) / share)
+    def _effort(self, k: int, banned: int, share: float) -> int:
+        return math.ceil((max(self._ef_search, _PLACES_OF_A_ROW * k) + banned) / share)
 
     def _cost(self, effort: int, share: float) -> float:
         return _ROWS_OF_A_PLACE * effort

@@ -58,10 +58,10 @@ class IvfIndex(ApproximateIndex):
         vector: Vector = self._index.reconstruct(int(row))
         return vector
 
-    def _effort(self, k: int, share: float) -> int:
+    def _effort(self, k: int, banned: int, share: float) -> int:
         # The k nearest of a share of the rows are as far as the k / share nearest of all. Ten rows are what recall is
         # measured for; the cells that hold n nearest grow about as the root of n.
-        return math.ceil(min(self._probes * math.sqrt(max(1.0, k / 10) / share), self._cells))
+        return math.ceil(min(self._probes * math.sqrt(max(1.0, (k + banned) / 10) / share), self._cells))
 
     def _cost(self, effort: int, share: float) -> float:
         if effort == self._cells:
