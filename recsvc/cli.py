@@ -233,12 +233,15 @@ def serve(
     store: StoreFolder,
     host: Host = None,
     port: Port = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes that answer on the port [default: 1].", min=1)
+    ] = None,
 ) -> None:
-    """Answer over HTTP from the store's active release; RECSVC_* variables set what has no option here."""
+    """Answer over HTTP from the store's active releases; RECSVC_* variables set what has no option here."""
     from api import load_settings
     from api import serve as serve_store
 
-    serve_store(load_settings(store=store, host=host, port=port))
+    serve_store(load_settings(store=store, host=host, port=port, workers=workers))
 
 
 app.command()(recommend)
