@@ -1,9 +1,11 @@
 """Data that several packages' tests use."""
 
 import csv
+import importlib.util
 import io
 import os
 import random
+import sys
 import uuid
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +18,27 @@ from PIL import Image
 
 POSTGRES = os.environ.get("RECSVC_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def load_support():
+    """Loads a module of ``tests/support`` by its name, once: tests are no package."""
+
+    def load(name: str):
+        full_name = f"recsvc_tests_{name}"
+        if full_name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(full_name, Path(__file__).parent / "support" / f"{name}.py")
+            sys.modules[full_name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[full_name])
+        return sys.modules[full_name]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def served(load_support):
+    """``with served(store, **settings) as service``: a real `recsvc serve` in a process of its own."""
+    return load_support("served").serving
 
 
 @pytest.fixture(scope="session")
