@@ -171,8 +171,8 @@ def recsvc_server(
 ) -> Server:
     """Our service on a store; ``settings`` are RECSVC_* variables, in small letters and without the prefix."""
     command = [sys.executable, "-m", "recsvc.cli", "serve", "--store", str(store), "--port", "{port}"]
-    command += ["--workers", str(workers)] if workers > 1 else []
     environment = {f"RECSVC_{name.upper()}": value for name, value in (settings or {}).items()}
+    environment["RECSVC_WORKERS"] = str(workers)
     return Server(command, environment=environment, timeout_s=timeout_s)
 
 

@@ -9,7 +9,7 @@ from load.client import Client, arrivals, closed_loop
 from load.measure import open_phase, saturation
 from load.outcomes import percentiles
 from load.releases import Subject, drawn
-from load.report import print_begin, print_head, print_row, print_table
+from load.report import codes_text, print_begin, print_head, print_row, print_table
 from load.server import recsvc_server
 from load.setup import protocol, requests_of, settings_of, shape_of, subject_of
 
@@ -30,9 +30,9 @@ def memory(arguments: Namespace) -> int:
                 asked = client.drive(np.zeros(max(_ASKED, len(requests))), requests, patience=float("inf"))
             used, mapped = server.memory_mib(), server.mapped_mib(subject.folder.resolve())
             row = [workers, len(server.pids()), server.ready_s, fresh, used["Anonymous"], used["Rss"], used["Pss"]]
-            rows.append([*row, mapped["Pss"], mapped["Rss"], asked.failed])
+            rows.append([*row, mapped["Pss"], mapped["Rss"], codes_text(asked.codes())])
     head = ["workers", "processes", "ready s", "anonymous MiB at first", "after the requests", "Rss", "Pss"]
-    print_table([*head, "release files, Pss MiB", "release files, Rss MiB", "failed"], rows)
+    print_table([*head, "release files, Pss MiB", "release files, Rss MiB", "answers"], rows)
     print(f"The release's files have {_size_mib(subject):.1f} MiB. Sums over the service's processes.\n")
     return 0
 
