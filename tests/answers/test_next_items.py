@@ -313,3 +313,11 @@ def test_of_many_items_the_best_are_the_pool_of_probabilities(
     few = recommender.recommend(["1193", "661", "914"], **options)
     assert any(item.because for item in few.items)
     assert [causes(item) for item in few.items] != [causes(item) for item in whole.items]
+
+
+def test_a_share_of_the_places_is_rounded_down_as_it_is_written(recommender: Recommender) -> None:
+    every = {"attribute": "popularity", "gte": 0}
+    answer = recommender.recommend([], k=100, promotions=[Promotion(every, 0.29)])  # 28.999999999999996 as floats
+    assert [item.reason for item in answer.items].count("promoted") == 29
+    answer = recommender.recommend([], k=9, promotions=[Promotion(every, 0.1)])
+    assert [item.reason for item in answer.items].count("promoted") == 0
