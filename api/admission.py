@@ -1,9 +1,10 @@
 """Who is answered when more is asked than can be: a few at once, a short queue, and the rest is told so at once.
 
 Handlers compute on the event loop, so what counts is that the loop goes on: it takes in what has arrived, lets one
-request through, and takes in again. A request that would wait longer than is allowed is turned away before it costs
-anything (``api.protocol`` does so before it is even parsed), because one that is answered too late was worked on for
-nobody. Deadlines are kept by one look a second at all that is held, which costs a request nothing.
+request through, and takes in again; a few at once where taking in and turning away cost more than computing. A request
+that would wait longer than is allowed is turned away before it costs anything (``api.protocol`` does so before it is
+even parsed), because one that is answered too late was worked on for nobody. Deadlines are kept by one look a second
+at all that is held, which costs a request nothing.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from api.problems import OVERLOADED, problem_response
 from api.request_info import SCOPE_KEY
 
 _SMOOTHING: Final = 0.1
-_FIRST_INTERVAL: Final = 0.001  # seconds between two admissions, until one has been measured
+_FIRST_INTERVAL: Final = 0.001  # seconds between two admissions, or of one answer, until they have been measured
+_COMPUTING: Final = 4.0  # seconds of computing for one of taking in and turning away, where many wait
 _SWEEP_SECONDS: Final = 0.5
 _HELD_BYTES: Final = 64 * 2**20  # bodies of requests that are not answered yet, together
 
@@ -39,6 +41,7 @@ class Ticket:
     """One request that is held."""
 
     since: float
+    began: float
     task: asyncio.Task[Any] | None
     is_admitted: bool = False
     is_expired: bool = False
@@ -78,6 +81,9 @@ class Gate:
         self._arrived = 0  # requests that have been read in this turn of the loop, and are not in the queue yet
         self._is_turning = False  # whether a request has been let in in this turn, or will be in the next
         self._interval = _FIRST_INTERVAL
+        self._service = _FIRST_INTERVAL  # seconds from being let in to the answer
+        self._turned_at: float | None = None  # when requests were last let in from the queue, in the turn before
+        self._let_in = 0  # how many then
         self._last: float | None = None  # when the last request was let in, if others waited then
         self._tickets: set[Ticket] = set()
         self._held_bytes = 0
@@ -126,7 +132,8 @@ class Gate:
         Raises:
             RejectedError: If the wait is predicted to be too long, or has been.
         """
-        ticket = Ticket(self._clock(), asyncio.current_task())
+        now = self._clock()
+        ticket = Ticket(now, now, asyncio.current_task())
         if not self._waiting and not self._is_turning and self._running < self._slots:
             self._admit(ticket)
             return ticket
@@ -149,6 +156,7 @@ class Gate:
             self.raise_if_expired(ticket)
             raise
         ticket.is_admitted = True
+        ticket.began = self._clock()
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -157,6 +165,7 @@ class Gate:
             return
         ticket.is_admitted = False
         self._tickets.discard(ticket)
+        self._service += _SMOOTHING * (self._clock() - ticket.began - self._service)
         self._running -= 1
         if self._waiting:
             self._turn_soon()
@@ -199,24 +208,35 @@ class Gate:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Let one request in, once in a turn of the loop: between two, it takes in what has arrived."""
+        """Let one request in, once in a turn of the loop: between two, it takes in what has arrived.
+
+        Under a flood, taking in and turning away alone would fill the turn. Then so many are let in that computing
+        keeps its share.
+        """
         self._is_turning = False
-        while self._waiting and self._running < self._slots:
+        now = self._clock()
+        allowed = 1
+        if self._turned_at is not None and self._service > 0:
+            other = now - self._turned_at - self._let_in * self._service
+            allowed = max(1, round(min(_COMPUTING * other / self._service, self._slots)))
+        self._let_in = 0
+        while self._waiting and self._running < self._slots and self._let_in < allowed:
             turn = self._waiting.popleft()
             if turn.done():  # its client is gone
                 continue
             self._running += 1
+            self._let_in += 1
             turn.set_result(None)
-            self._measure()
+        if self._let_in:
+            self._measure(now)
             self._turn_soon()
-            break
+        self._turned_at = now if self._let_in else None
         self._show_queue()
 
-    def _measure(self) -> None:
+    def _measure(self, now: float) -> None:
         """Learn how fast the queue moves, as long as there is one."""
-        now = self._clock()
         if self._last is not None:
-            self._interval += _SMOOTHING * (now - self._last - self._interval)
+            self._interval += _SMOOTHING * ((now - self._last) / self._let_in - self._interval)
         self._last = now if self._waiting else None
 
     def _show_queue(self) -> None:

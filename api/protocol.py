@@ -6,10 +6,10 @@ Stock uvicorn waits for ever for the end of a request's head or body, and parses
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from enum import Enum, auto
 from http import HTTPStatus
-from random import randint
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,9 +22,14 @@ from api.problems import MEDIA_TYPE, OVERLOADED, UPLOAD_TIMEOUT, ProblemKind, pr
 
 _SWEEP_SECONDS: Final = 0.5
 _LINGER_SECONDS: Final = 0.25  # for a request that is on its way when the port has closed
-_QUESTION: Final = b"POST /v1/"
+_FIELD: Final = (
+    rb"(?:(?!content-length|transfer-encoding|connection|expect|upgrade)[!#$%&'*+.^_`|~0-9a-z-]+:[^\r\n\0]*\r\n)*"
+)
+_QUESTION: Final = re.compile(
+    rb"(?-i:POST /v1/[!-~]{0,100} HTTP/1\.1)\r\n" + _FIELD + rb"content-length: *(\d{1,7})\r\n" + _FIELD + rb"\r\n",
+    re.IGNORECASE,
+)
 _MAX_SKIPPED: Final = 65536  # bytes of a body that are not parsed when its head has been refused
-_UNUSUAL: Final = (b"\ntransfer-encoding", b"\nconnection", b"\nexpect", b"\nupgrade")
 
 
 class _Reading(Enum):
@@ -69,6 +74,7 @@ class Connections:
         self.idle_seconds = idle_seconds
         self.body_limits = body_limits or {}
         self.is_draining = False
+        self.quick_answers: tuple[list[tuple[bytes, bytes]], list[bytes]] | None = None  # with the headers in them
         self.refused = 0  # requests, since the last look at the connections
         self.open: set[Protocol] = set()
         self._is_sweeping = False
@@ -225,54 +231,46 @@ class Protocol(HttpToolsProtocol):
 
         Many clients send the head first and the body after it.
         """
-        if not (data.startswith(_QUESTION) and self._is_idle()) or self.shared.is_draining or self.flow.write_paused:
+        if not self._is_idle() or self.shared.is_draining or self.flow.write_paused:
             return None
-        head, end, body = data.partition(b"\r\n\r\n")
-        head = head.lower()
-        length, _, rest = head.partition(b"\ncontent-length:")[2].partition(b"\r")
-        length = length.strip()
-        if (
-            not end
-            or head.find(b" http/1.1\r\n", 0, 256) < 0
-            or not (length.isdigit() and len(length) < 8)
-            or b"\ncontent-length" in rest
-            or any(name in head for name in _UNUSUAL)
-        ):
+        plain = _QUESTION.match(data)
+        if plain is None:
             return None
-        missing = int(length) - len(body)
+        missing = int(plain[1]) - (len(data) - plain.end())
         return missing if 0 <= missing <= _MAX_SKIPPED else None
 
     def _refuse(self, kind: ProblemKind, detail: str) -> None:
         """Answer in place of the application, and close."""
         if not self.transport.is_closing():
-            self.transport.write(_answer(kind, detail, self._date(), extra=b"connection: close\r\nretry-after: 1\r\n"))
+            request_id = new_request_id().encode()
+            extra = self._date() + b"connection: close\r\nretry-after: 1\r\n"
+            self.transport.write(_template(kind, detail, extra) % (request_id, request_id))
             self.transport.close()
 
     def _quick_answer(self) -> bytes:
-        return _answer(OVERLOADED, _FULL, self._date(), extra=_RETRY[randint(0, 2)])
+        """The refusal of a full service; all but the request id stays the same for a second."""
+        shared, headers = self.shared, self.server_state.default_headers
+        if shared.quick_answers is None or shared.quick_answers[0] is not headers:
+            extras = [self._date() + b"retry-after: %d\r\n" % seconds for seconds in (1, 2, 3)]
+            shared.quick_answers = headers, [_template(OVERLOADED, _FULL, extra) for extra in extras]
+        request_id = new_request_id().encode()
+        return shared.quick_answers[1][request_id[0] % 3] % (request_id, request_id)
 
     def _date(self) -> bytes:
         return b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
 
 
 _FULL: Final = "More is asked of the service than it can answer in time."
-_RETRY: Final = tuple(b"retry-after: %d\r\n" % seconds for seconds in (1, 2, 3))
 _PLACE: Final = "0" * 32  # of the request id
-_templates: dict[tuple[str, str], bytes] = {}
 
 
-def _answer(kind: ProblemKind, detail: str, date: bytes, *, extra: bytes) -> bytes:
-    """A whole answer for a problem, with a request id of its own."""
-    template = _templates.get((kind.slug, detail))
-    if template is None:
-        body = json.dumps(problem_content(kind, detail, _PLACE), separators=(",", ":")).encode()
-        head = (
-            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n<more>content-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nx-request-id: {_PLACE}\r\n"
-            "cache-control: private, no-store\r\nx-content-type-options: nosniff\r\n\r\n"
-        )
-        whole = (head.encode() + body).replace(b"%", b"%%")
-        template = whole.replace(b"<more>", b"%b%b").replace(_PLACE.encode(), b"%b")
-        _templates[kind.slug, detail] = template
-    request_id = new_request_id().encode()
-    return template % (date, extra, request_id, request_id)
+def _template(kind: ProblemKind, detail: str, extra: bytes) -> bytes:
+    """A whole answer for a problem with more header lines; the request id is to be put in twice."""
+    body = json.dumps(problem_content(kind, detail, _PLACE), separators=(",", ":")).encode()
+    head = (
+        f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nx-request-id: {_PLACE}\r\n"
+        "cache-control: private, no-store\r\nx-content-type-options: nosniff\r\n\r\n"
+    )
+    first = f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
+    whole = first.encode() + extra + head.encode() + body
+    return whole.replace(b"%", b"%%").replace(_PLACE.encode(), b"%b")

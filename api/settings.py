@@ -68,12 +68,12 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=3600, description="Seconds that a connection may stay open between two requests.")
     ] = 75.0
     max_connections: Annotated[int, Field(ge=1, le=100_000, description="Connections that a worker holds at once.")] = (
-        900
+        2000
     )
     max_running: Annotated[
         int,
         Field(ge=1, le=1000, description="Requests that a worker answers at once; they compute one after the other."),
-    ] = 8
+    ] = 16
     max_waiting: Annotated[int, Field(ge=1, le=100_000, description="Requests that may wait for their turn.")] = 500
     max_wait_seconds: Annotated[
         float, Field(gt=0, le=60, description="Longest predicted wait with which a request is still taken.")
