@@ -75,8 +75,8 @@ def _describe_key(operation: dict[str, Any]) -> None:
     scope = SCOPES[operation["operationId"]]
     if scope == "open":
         return
-    operation["security"] = [{"key": []}]
-    local = " No key is needed on the machine itself." if scope == "metrics" else ""
+    operation["security"] = [{"key": []}, {}] if scope == "metrics" else [{"key": []}]
+    local = " On the machine itself none is needed." if scope == "metrics" else ""
     needed = "admin" if scope == "metrics" else scope
     operation["description"] += f"\n\nScope of the key: `{needed}`.{local}"
     for kind in _KEY_PROBLEMS:

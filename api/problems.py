@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.logs import log_failure
 from api.request_info import request_info
@@ -204,7 +205,16 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     kind = _BY_STATUS.get(error.status_code)
     if kind is None:
         kind = ProblemKind("http", error.status_code, str(error.detail))
-    return problem_response(kind, f"{kind.title}.", request_info(request).id, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == METHOD_NOT_ALLOWED.status:
+        headers["Allow"] = _methods(request)
+    return problem_response(kind, f"{kind.title}.", request_info(request).id, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """The methods of all routes with this path; the router tells those of the first only."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 _Handler = Callable[[Request, Exception], Awaitable[Response]]

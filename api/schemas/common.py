@@ -21,6 +21,8 @@ MAX_K: Final = 100
 MAX_IDS: Final = 10_000
 """Of a whole history: the model reads its newest part, but nothing of it is recommended again."""
 MAX_ID_BYTES: Final = 512
+MAX_FORM_IDS: Final = 400
+"""Of one list in a form, each id of which is a field."""
 MAX_DIM: Final = 4096
 MAX_TYPES: Final = 64
 MAX_ROWS: Final = 256

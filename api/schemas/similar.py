@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from api.schemas.common import (
     ITEM,
     MAX_DIM,
+    MAX_FORM_IDS,
     MAX_K,
     MAX_TYPES,
     RECOMMENDATION_ID,
@@ -90,14 +91,17 @@ def _parse_filter(text: str) -> Filter:
         raise ValueError(str(error)) from error
 
 
+_FormIds = Annotated[ItemIds, Field(max_length=MAX_FORM_IDS)]
+
+
 class SimilarImageFields(RequestModel):
     """What comes in an upload beside the picture."""
 
     space: SpaceName = IMAGE_SPACE
     k: Annotated[int, Field(ge=1, le=MAX_K, description="How many items are wanted.")] = 10
     filter: Annotated[OptionalFilter, BeforeValidator(_parse_filter)] = None
-    exclude: Exclude = Field(default=[])
-    allow: Allow = None
+    exclude: Annotated[_FormIds, Field(description="Items that may not be in the answer.")] = Field(default=[])
+    allow: Annotated[_FormIds | None, Field(description="Only these items may be in the answer.")] = None
     diversity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="As in `/v1/similar`.")] = 0.0
     diversity_space: DiversitySpace = None
 

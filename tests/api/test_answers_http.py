@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsvc.answers import Boost, Promotion
+
 
 def pairs(answer: dict) -> list:
     return [(item["item_id"], pytest.approx(item["score"], abs=1e-4)) for item in answer["items"]]
@@ -203,3 +205,51 @@ def test_metrics(client: httpx.Client, release: str) -> None:
     assert 'route="unmatched",status="404"' in text
     assert "nobody" not in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_every_option_reaches_the_model(client: httpx.Client, tiny) -> None:
+    """What the options do is proven where they are answered; here, that none of them is lost on the way."""
+    recommender = client.app.state.engine.recommender  # type: ignore[attr-defined]
+    late = {"attribute": "year", "gte": 1910}
+    one = {"attribute": "item_id", "eq": "item-9"}
+    plain = {"history": ["1193", "661"], "k": 10}
+    for option in (
+        {"filter": late},
+        {"allow": ["914", "item-0", "item-1"]},
+        {"diversity": 0.9},
+        {"diversity": 0.9, "diversity_space": "graph"},
+        {"boosts": [{"filter": one, "factor": 1e6}]},
+        {"promotions": [{"filter": one, "share": 0.1}]},
+        {"strict": True, "k": 100},
+        {"explain": True},
+        {"exclude": ["item-1"], "exclude_seen": False},
+    ):
+        sent = client.post("/v1/recommendations", json=plain | option).json()
+        asked = plain | option
+        for name, kind in (("boosts", Boost), ("promotions", Promotion)):
+            if name in option:
+                asked = asked | {name: [kind(**rule) for rule in option[name]]}
+        expected = recommender.recommend(**asked)
+        assert [item["item_id"] for item in sent["items"]] == [item.item_id for item in expected.items]
+        assert [item["reason"] for item in sent["items"]] == [item.reason for item in expected.items]
+        assert [len(item["because"]) for item in sent["items"]] == [len(item.because) for item in expected.items]
+        without = client.post("/v1/recommendations", json=plain).json()
+        assert sent["items"] != without["items"], option
+    for option in ({"filter": late}, {"allow": ["914", "item-0"]}, {"diversity": 0.9}):
+        question = {"space": "image", "id": "1193", "k": 5}
+        sent = client.post("/v1/similar", json=question | option).json()
+        expected_ids = [item.item_id for item in recommender.similar(**question, **option).items]
+        assert [item["item_id"] for item in sent["items"]] == expected_ids
+
+
+def test_a_filter_in_a_form(client: httpx.Client, tiny, is_problem) -> None:
+    def send(**fields: object) -> httpx.Response:
+        picture = {"image": ("a.png", tiny.pictures["1193"])}
+        return client.post("/v1/similar/image", files=picture, data={"k": "50", **fields})
+
+    late = send(filter='{"attribute": "year", "gte": 1915}', diversity="0.5").json()["items"]
+    assert late and all(int(item["attributes"]["year"]) >= 1915 for item in late)
+    assert {item["item_id"] for item in send(allow=["661", "914"]).json()["items"]} == {"661", "914"}
+    for wrong in ("{", '{"attribute": "year"}', "[" * 2000, '"text"'):
+        problem = is_problem(send(filter=wrong), 422, "invalid-request", with_errors=True)
+        assert problem["errors"][0]["loc"] == ["body", "filter"]

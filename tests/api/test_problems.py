@@ -104,8 +104,15 @@ def test_what_the_client_sent_is_not_sent_back(client: httpx.Client, is_problem)
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none(client: httpx.Client, is_problem, number: str) -> None:
-    response = client.post(SIMILAR, content=f'{{"vector": [{number}, 0, 0, 1]}}', headers=JSON)
-    is_problem(response, 422, "invalid-request", with_errors=True)
+    for path, body in (
+        (SIMILAR, f'{{"vector": [{number}, 0, 0, 1]}}'),
+        (RECOMMEND, f'{{"history": [], "k": {number}}}'),
+        (RECOMMEND, f'{{"history": [], "diversity": {number}}}'),
+        (RECOMMEND, f'{{"history": [], "boosts": [{{"filter": {json.dumps(DRAMA)}, "factor": {number}}}]}}'),
+        (RECOMMEND, f'{{"history": [], "filter": {{"attribute": "year", "gte": {number}}}}}'),
+        (EVENTS, f'{{"events": [{{"event_id": "e", "user_id": "u", "item_id": "i", "weight": {number}}}]}}'),
+    ):
+        is_problem(client.post(path, content=body, headers=JSON), 422, "invalid-request", with_errors=True)
 
 
 @pytest.mark.parametrize(("vector", "word"), [([1.0], "needs 4 numbers"), ([0.0] * 4, "all zeros")])
@@ -191,6 +198,12 @@ def test_a_method_that_the_route_has_not(client: httpx.Client, is_problem, metho
     response = client.request(method, path)
     is_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"]
+
+
+def test_a_method_that_several_routes_of_a_path_have_not(client: httpx.Client, is_problem) -> None:
+    response = client.put("/v1/users/Ada")
+    is_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "DELETE, GET"
 
 
 def test_a_body_that_says_it_is_too_large(client: httpx.Client, is_problem) -> None:
