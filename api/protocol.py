@@ -155,6 +155,7 @@ class Protocol(HttpToolsProtocol):
         """The end of a head."""
         super().on_headers_complete()
         self._reading, self._since = _Reading.BODY, self.loop.time()
+        self.cycle.transport = _Joining(self.transport)  # type: ignore[assignment]  # the part that a cycle uses
         if self.shared.is_draining:
             self.cycle.keep_alive = False
 
@@ -260,6 +261,36 @@ class Protocol(HttpToolsProtocol):
         return b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
 
 
+class _Joining:
+    """A transport that sends the head of one answer together with the beginning of its body: one call, one packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Hold a head; write what comes after it with it."""
+        if self._head is not None:
+            self._transport.write(self._head + data)
+            self._head = None
+        elif self._has_begun or data.startswith(_INTERIM):
+            self._transport.write(data)
+        else:
+            self._has_begun, self._head = True, data
+
+    def close(self) -> None:
+        """Write what is held, and close."""
+        if self._head is not None:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closing."""
+        return self._transport.is_closing()
+
+
+_INTERIM: Final = b"HTTP/1.1 100 "
 _FULL: Final = "More is asked of the service than it can answer in time."
 _PLACE: Final = "0" * 32  # of the request id
 

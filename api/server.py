@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import socket
@@ -60,6 +61,11 @@ def run_server(settings: Settings, listener: socket.socket, *, parent: int | Non
 
     app = create_app(settings)
     config, connections = configure(app, settings)
+    # What is loaded by now stays. Under load hundreds of requests are held, and looking through them for cycles as
+    # often as Python does by itself took a tenth of the time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
     def begin_drain() -> None:
         app.state.engine.draining = True
