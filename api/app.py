@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -21,6 +22,9 @@ from api.settings import Settings
 from api.uploads import Uploads
 from recsvc.releases import Store
 
+if TYPE_CHECKING:
+    from api.tracing import Tracing
+
 _DESCRIPTION = (
     "Next items for a history, things near others in a space, items that look like a picture, and what is known "
     "about them, from one release at a time. "
@@ -33,7 +37,7 @@ _ROUTERS = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, tracing: "Tracing | None" = None) -> FastAPI:
     """A new application; it watches the store while its lifespan runs.
 
     Its state: ``app.state.metrics``, ``app.state.gate``, and within the lifespan ``app.state.store``,
@@ -56,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await app.state.uploads.close()
             log.flush()
+            if tracing is not None:
+                tracing.close()
 
     metrics = Metrics()
     log = RequestLog(enabled=settings.log_requests)
@@ -81,6 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Admission, gate=gate, metrics=metrics, bypass=(similar_image.PATH,), bypass_prefixes=("/v1/releases",)
     )
+    if tracing is not None:
+        metrics.on_stage = tracing.stage
+        app.add_middleware(tracing.layer)
     app.add_middleware(
         RequestLayer,
         metrics=metrics,

@@ -177,11 +177,11 @@ class Engine:
         """Let these releases answer, if they are not what does already."""
         spans = slots_of(active)
         position = {recommender.release: number for number, recommender in enumerate(opened)}
-        slots = bytearray(SLOTS)  # zero: the leading release answers for those that are refused
+        owners = bytearray(SLOTS)  # zero: the leading release answers for those that are refused
         for release, number in position.items():
             for start, end in spans[release]:
-                slots[start:end] = bytes([number]) * (end - start)
-        before = self._served
+                owners[start:end] = bytes([number]) * (end - start)
+        slots, before = bytes(owners), self._served
         if before is not None and (before.recommenders, before.slots) == (tuple(opened), slots):
             return
         shares = {release: slots.count(number) / SLOTS for release, number in position.items()}
@@ -189,7 +189,7 @@ class Engine:
             if self._blocked:
                 for recommender in opened:
                     recommender.block(self._blocked)
-            self._served = _Served(tuple(opened), bytes(slots), shares)
+            self._served = _Served(tuple(opened), slots, shares)
         self._metrics.swap(shares)
         log_event("release", release=opened[0].release, shares=shares, seconds=round(monotonic() - started, 3))
 

@@ -4,7 +4,7 @@ Several workers share a folder (``api.workers``): every worker then answers with
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,11 @@ _MAX_CHILDREN: Final = 4096  # series looked up without a search; more than rout
 
 
 class Metrics:
-    """The metrics of one application."""
+    """The metrics of one application.
+
+    Attributes:
+        on_stage: Also told of every stage; traces are.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -66,6 +70,7 @@ class Metrics:
         self._children: dict[tuple[str, int, str | None], Histogram] = {}
         self._stage_children: dict[str, Histogram] = {}
         self._served: set[str] = set()
+        self.on_stage: Callable[[str, float], None] | None = None
         self._ended: set[str] = set()  # by the last swap: kept until the next, so that their last answers are read
         if self._is_shared:
             self._resident = self._gauge(
@@ -90,6 +95,8 @@ class Metrics:
         if child is None:
             child = self._stage_children[stage] = self._stages.labels(stage)
         child.observe(seconds)
+        if self.on_stage is not None:
+            self.on_stage(stage, seconds)
 
     def database(self, seconds: float) -> None:
         """Record how long one use of the database took."""

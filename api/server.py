@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,14 +17,17 @@ import uvicorn
 
 from api.logs import configure_logging, log_event
 from api.settings import Settings
-from recsvc.errors import RecsvcError, ReleaseError
+from recsvc.errors import ConfigError, RecsvcError, ReleaseError
 
 if TYPE_CHECKING:  # they bring NumPy and FAISS, which must not be loaded before their threads are bounded
     from fastapi import FastAPI
 
     from api.protocol import Connections
+    from api.tracing import Tracing
 
 _BACKLOG = 2048
+_OTHER_FILES = 256  # those of releases, the database, the log
+_TRACES_TO = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def serve(settings: Settings) -> None:
@@ -57,9 +61,10 @@ def run_server(settings: Settings, listener: socket.socket, *, parent: int | Non
     # than it gives, and pools that spin take the core from the next request.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    _allow_open_files(settings.max_connections + _OTHER_FILES)
     from api.app import create_app
 
-    app = create_app(settings)
+    app = create_app(settings, tracing=_tracing())
     config, connections = configure(app, settings)
     # What is loaded by now stays. Under load hundreds of requests are held, and looking through them for cycles as
     # often as Python does by itself took a tenth of the time.
@@ -158,6 +163,29 @@ class _DrainingServer(uvicorn.Server):
         return protocol(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+def _tracing() -> "Tracing | None":
+    """Traces, where the environment says where they go.
+
+    Raises:
+        ConfigError: If they are asked for, and OpenTelemetry is not installed.
+    """
+    if _TRACES_TO not in os.environ:
+        return None
+    try:
+        from api.tracing import Tracing
+    except ImportError as error:
+        raise ConfigError(f"{_TRACES_TO} is set, but traces need the extra: pip install 'recsvc[otel]'.") from error
+    return Tracing.from_environment()
+
+
+def _allow_open_files(count: int) -> None:
+    """Let the process open so many files, as far as the system lets it: many systems begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:

@@ -153,4 +153,4 @@ def share_metrics(folder: Path, number: int) -> None:
     for path in folder.glob(f"gauge_*_{number}.db"):
         path.unlink()
     os.environ[SHARED_FOLDER] = str(folder)
-    values.ValueClass = values.MultiProcessValue(lambda: number)
+    values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]

@@ -218,6 +218,7 @@ def test_the_service_imports_no_torch_no_tables_and_no_pipeline(store: Store, ti
     assert {"faiss", "onnxruntime", "api.app"} <= set(modules)
     forbidden = re.compile(r"(torch|polars|pyarrow|pandas|onnx|lightning_fabric|training|recsvc\.(data|models))(\.|$)")
     assert [name for name in modules if forbidden.match(name)] == []
+    assert not any(name.startswith("opentelemetry.sdk") for name in modules)  # unless traces are asked for
 
 
 def test_nothing_is_unpickled_in_the_whole_suite_of_requests() -> None:
