@@ -85,6 +85,15 @@ def test_a_filter_that_leaves_only_what_is_far_from_the_query_is_answered_exactl
         np.testing.assert_allclose(scores, products[rows], atol=1e-6)
 
 
+def test_a_few_rows_that_may_not_come_back_hardly_widen_the_search_of_a_graph(
+    many_vectors: Matrix, tmp_path: Path, write_index: Callable[[str, Matrix, Path], Path]
+) -> None:
+    index = HnswIndex.open(write_index("hnsw", many_vectors, tmp_path), ef_search=48)
+    efforts = [index._effort(10, 0, share) for share in (1.0, 0.999, 0.9, 0.5, 0.1)]
+    assert efforts[:2] == [48, 49] and efforts == sorted(efforts)
+    assert efforts[3:] == [48 * 4 * 2, 48 * 4 * 10]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     k=st.one_of(st.integers(1, 60), st.sampled_from([1000, 19_999, 30_000])),
