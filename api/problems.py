@@ -34,6 +34,7 @@ class ProblemKind:
         return f"urn:recsvc:problem:{self.slug}"
 
 
+MALFORMED_REQUEST: Final = ProblemKind("malformed-request", 400, "The request cannot be read")
 MALFORMED_BODY: Final = ProblemKind("malformed-body", 400, "The body cannot be read")
 UNAUTHENTICATED: Final = ProblemKind("unauthenticated", 401, "A valid key is needed")
 FORBIDDEN: Final = ProblemKind("forbidden", 403, "The key may not do this")
@@ -51,6 +52,7 @@ INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The request cannot
 UNKNOWN_SPACE: Final = ProblemKind("unknown-space", 422, "The release has no such space")
 INVALID_PICTURE: Final = ProblemKind("invalid-picture", 422, "The picture cannot be read")
 RATE_LIMITED: Final = ProblemKind("rate-limited", 429, "The key has asked too much")
+HEAD_TOO_LARGE: Final = ProblemKind("head-too-large", 431, "The head of the request is too large")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
 RELEASE_FAILED: Final = ProblemKind("release-failed", 500, "The release or the store cannot be read")
 OVERLOADED: Final = ProblemKind("overloaded", 503, "The service has too much to do")
@@ -59,9 +61,18 @@ NO_DATABASE: Final = ProblemKind("no-database", 503, "The database cannot be rea
 DRAINING: Final = ProblemKind("draining", 503, "The service is shutting down")
 
 KINDS: Final = (
-    *(MALFORMED_BODY, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, UNKNOWN_ITEM, UNKNOWN_RECOMMENDATION, UNKNOWN_RELEASE),
+    *(
+        MALFORMED_REQUEST,
+        MALFORMED_BODY,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        UNKNOWN_ITEM,
+        UNKNOWN_RECOMMENDATION,
+        UNKNOWN_RELEASE,
+    ),
     *(METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, STORE_READ_ONLY, RELEASE_CONFLICT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE),
-    *(INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE, RATE_LIMITED),
+    *(INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE, RATE_LIMITED, HEAD_TOO_LARGE),
     *(INTERNAL_ERROR, RELEASE_FAILED, OVERLOADED, NO_RELEASE, NO_DATABASE, DRAINING),
 )
 _BY_STATUS: Final = {kind.status: kind for kind in (MALFORMED_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE)}

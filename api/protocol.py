@@ -1,6 +1,7 @@
 """uvicorn's protocol with what a public port needs: fast refusals, and a time limit for every phase of a connection.
 
-Stock uvicorn waits for ever for the end of a request's head or body, and parses what it is going to refuse.
+Stock uvicorn waits for ever for the end of a request's head or body, parses what it is going to refuse, and keeps as
+large a head and as many requests on one connection as a client cares to send.
 """
 
 import asyncio
@@ -18,7 +19,15 @@ from api.admission import Gate
 from api.logs import log_event
 from api.metrics import Metrics
 from api.middleware import new_request_id
-from api.problems import MEDIA_TYPE, OVERLOADED, UPLOAD_TIMEOUT, ProblemKind, problem_content
+from api.problems import (
+    HEAD_TOO_LARGE,
+    MALFORMED_REQUEST,
+    MEDIA_TYPE,
+    OVERLOADED,
+    UPLOAD_TIMEOUT,
+    ProblemKind,
+    problem_content,
+)
 
 _SWEEP_SECONDS: Final = 0.5
 _LINGER_SECONDS: Final = 0.25  # for a request that is on its way when the port has closed
@@ -30,6 +39,9 @@ _QUESTION: Final = re.compile(
     re.IGNORECASE,
 )
 _MAX_SKIPPED: Final = 65536  # bytes of a body that are not parsed when its head has been refused
+_MAX_HEAD: Final = 65536  # bytes, beyond what comes in one piece
+_MAX_HEADERS: Final = 200
+_MAX_PIPELINED: Final = 100  # requests that wait behind the one that is being answered
 
 
 class _Reading(Enum):
@@ -110,6 +122,7 @@ class Protocol(HttpToolsProtocol):
         self._since = self.loop.time()  # when that began
         self._stalled_since: float | None = None  # since when the client takes nothing
         self._skipping = 0  # bytes of a refused request that are still to come
+        self._head_bytes = 0  # of a head that is not complete
 
     @classmethod
     def bound_to(cls, connections: Connections) -> type["Protocol"]:
@@ -145,6 +158,18 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(self._quick_answer())
             return
         super().data_received(data)
+        if self._reading is _Reading.HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD or len(self.headers) > _MAX_HEADERS:
+                self.shared.metrics.reject("large-head")
+                self._refuse_next(HEAD_TOO_LARGE, _LIMITS)
+        else:
+            self._head_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed, or is refused by an error in the middle of it."""
+        self.shared.metrics.reject("malformed")
+        self._refuse_next(MALFORMED_REQUEST, f"It is no HTTP/1.1. {_LIMITS}")
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -153,6 +178,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The end of a head."""
+        if len(self.headers) > _MAX_HEADERS or len(self.pipeline) >= _MAX_PIPELINED:
+            raise ValueError("more than a client has use for")  # ends in send_400_response
         super().on_headers_complete()
         self._reading, self._since = _Reading.BODY, self.loop.time()
         self.cycle.transport = _Joining(self.transport)  # type: ignore[assignment]  # the part that a cycle uses
@@ -168,6 +195,8 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The end of an answer. The time until the next request is watched for all connections together."""
         super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # there is enough to do
         self._unset_keepalive_if_required()
         if self._reading is _Reading.NEXT:
             self._since = self.loop.time()
@@ -240,6 +269,16 @@ class Protocol(HttpToolsProtocol):
         missing = int(plain[1]) - (len(data) - plain.end())
         return missing if 0 <= missing <= _MAX_SKIPPED else None
 
+    def _refuse_next(self, kind: ProblemKind, detail: str) -> None:
+        """Refuse what is being read, and close. Where an earlier request awaits its answer, close without a word: the
+        client would take this for that answer."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        is_own = self._reading is _Reading.BODY and not self.pipeline and not self.cycle.response_started
+        if is_answering and not is_own:
+            self.transport.close()
+        else:
+            self._refuse(kind, detail)
+
     def _refuse(self, kind: ProblemKind, detail: str) -> None:
         """Answer in place of the application, and close."""
         if not self.transport.is_closing():
@@ -291,6 +330,7 @@ class _Joining:
 
 
 _INTERIM: Final = b"HTTP/1.1 100 "
+_LIMITS: Final = f"A head has at most {_MAX_HEAD} bytes and {_MAX_HEADERS} fields."
 _FULL: Final = "More is asked of the service than it can answer in time."
 _PLACE: Final = "0" * 32  # of the request id
 

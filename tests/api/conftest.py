@@ -121,3 +121,22 @@ def check_problem(answer, status: int, slug: str, *, with_errors: bool = False) 
 @pytest.fixture(scope="session")
 def is_problem():
     return check_problem
+
+
+@pytest.fixture(scope="session")
+def attacked(served, store: Store):
+    """A real process for hostile requests. By the end it has failed at none of them, and weighs what it did.
+
+    Its clients get a second for each step.
+    """
+    limits = {"head_seconds": 1, "body_seconds": 1, "upload_seconds": 1, "max_body_bytes": 200_000}
+    with served(store.path, **limits, max_picture_bytes=2**20, max_connections=100) as service:
+        assert service.is_fine()
+        before = service.anonymous_bytes()
+        yield service
+        assert service.is_fine()
+        assert service.anonymous_bytes() - before < 100 * 2**20
+        for event in service.events():
+            assert event["event"] != "failure", event
+            # 0: the client went away before anything was answered
+            assert event.get("status", 200) in (0, *range(200, 500), 503), event
