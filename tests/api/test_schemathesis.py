@@ -6,6 +6,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -37,7 +38,18 @@ DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
 
 
 def schema_of(document: dict) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
+    return schemathesis.openapi.from_dict(drawable(document), config=schemathesis.Config.from_dict(CONFIG))
+
+
+def drawable(part: Any) -> Any:
+    """The document without the limits of long lists: whoever draws fills them to the last of 10,000 ids in each of 256
+    rows, which takes gigabytes. That the limits hold, other tests show."""
+    if isinstance(part, list):
+        return [drawable(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    long = part.get("type") == "array" and part.get("maxItems", 0) > 64
+    return {name: drawable(each) for name, each in part.items() if not (long and name == "maxItems")}
 
 
 def without_security(document: dict) -> dict:

@@ -34,11 +34,22 @@ COMMANDS = [
     "releases show",
     "releases verify",
     "releases activate",
+    "releases split",
     "releases rollback",
     "releases gc",
+    "events import",
+    "events export",
+    "events forget",
+    "events prune",
+    "events stats",
+    "events migrate",
+    "keys create",
+    "keys list",
+    "keys revoke",
     "config show",
     "config schema",
 ]
+GROUPS = ["releases", "events", "keys", "config"]
 NOBODY = "20000101T000000-0123456789ab"
 
 
@@ -53,7 +64,7 @@ def test_the_list_of_commands_here_is_whole():
     assert sorted(leaves(get_command(app))) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["", "releases", "config", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *GROUPS, *COMMANDS])
 def test_help(recsvc, command):
     outcome = recsvc(*command.split(), "--help")
     assert outcome.code == 0 and outcome.err == ""
@@ -61,7 +72,7 @@ def test_help(recsvc, command):
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("group", ["", "releases", "config"])
+@pytest.mark.parametrize("group", ["", *GROUPS])
 def test_a_group_alone_shows_its_help(recsvc, group):
     outcome = recsvc(*group.split())
     assert outcome.code == 2
