@@ -1,6 +1,7 @@
 """Requests drawn from the OpenAPI document, right and wrong, against the real service: it always answers as documented.
 
-``RECSVC_FUZZ_EXAMPLES=1000 pytest tests/api/test_schemathesis.py`` draws more; a release has seen a thousand each.
+``RECSVC_FUZZ_EXAMPLES=1000 pytest -o timeout=0 tests/api/test_schemathesis.py`` draws more;
+``RECSVC_FUZZ_OPERATION=find_similar`` keeps to one operation.
 """
 
 import json
@@ -38,7 +39,9 @@ DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
 
 
 def schema_of(document: dict) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_dict(drawable(document), config=schemathesis.Config.from_dict(CONFIG))
+    schema = schemathesis.openapi.from_dict(drawable(document), config=schemathesis.Config.from_dict(CONFIG))
+    operation = os.environ.get("RECSVC_FUZZ_OPERATION")
+    return schema if operation is None else schema.include(operation_id=operation)
 
 
 def drawable(part: Any) -> Any:
