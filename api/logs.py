@@ -36,8 +36,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, separators=(",", ":"))
 
 
+class PlaceFormatter(JsonFormatter):
+    """A record of another library as its logger and its place: its text may repeat what a client sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for a record."""
+        place = f"{record.funcName} ({record.pathname}:{record.lineno})"
+        told = {"levelno": record.levelno, "levelname": record.levelname, "created": record.created, "msg": "library"}
+        fields = {"logger": record.name, "at": place}
+        return super().format(logging.makeLogRecord({**told, "exc_info": record.exc_info, "fields": fields}))
+
+
 def configure_logging() -> None:
-    """Send our lines and uvicorn's to standard output, as JSON."""
+    """Send our lines and uvicorn's to standard output, as JSON, and of all others that there was one."""
+    others = logging.StreamHandler(sys.stdout)
+    others.setFormatter(PlaceFormatter())
+    others.setLevel(logging.WARNING)
+    logging.getLogger().handlers = [others]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     for name in ("recsvc.api", "uvicorn.error", "asyncio"):

@@ -52,7 +52,9 @@ class Served:
 
     def events(self) -> list[dict]:
         """The lines of the log; a line that is no JSON fails."""
-        return [json.loads(line) for line in self.text.splitlines(keepends=True) if line.endswith("\n")]
+        lines = self.text.split("\n")[:-1]
+        assert all(line.startswith("{") for line in lines), [line for line in lines if not line.startswith("{")]
+        return [json.loads(line) for line in lines]
 
     def client(self, **options: object) -> httpx.Client:
         """A client that waits long and knows no proxies."""
