@@ -130,8 +130,8 @@ class DataLayer:
         await self._do(lambda database: database.states.set(states))
         await self._follow_states()
 
-    async def shown(self, recommendation_id: str) -> Shown:
-        """What an answer and those before it showed, whichever replica gave it.
+    async def shown(self, recommendation_id: str, *, wait: bool = True) -> Shown:
+        """What an answer and those before it showed, whichever replica gave it; ``wait`` until that has written it.
 
         Raises:
             ProblemError: Also where nothing is known of it.
@@ -140,7 +140,7 @@ class DataLayer:
         if shown is not None:
             return shown
         shown = await self._served(recommendation_id)
-        if shown is None and self._waiting < _MAX_WAITING:
+        if shown is None and wait and self._waiting < _MAX_WAITING:
             self._waiting += 1
             try:
                 for seconds in _REPLICA_SECONDS:

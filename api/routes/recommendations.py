@@ -85,10 +85,11 @@ async def recommend_batch(request: Request, batch: BatchRequest) -> Response:
     histories = await _histories(batch, data)
     results: list[Any] = [None] * len(batch.requests)
     by_release: dict[int, list[_Row]] = defaultdict(list)
+    waited = False  # for another replica: once is enough for all rows
     for place, question in enumerate(batch.requests):
         row_id = uuid4().hex
         try:
-            before = None if question.after is None else await data.shown(question.after)
+            before = None if question.after is None else await data.shown(question.after, wait=not waited)
             serving = serving_for(request, _split_key(question) or row_id)
             _check_spaces(serving, question)
             stored: list[str] = []
@@ -98,6 +99,7 @@ async def recommend_batch(request: Request, batch: BatchRequest) -> Response:
                 stored = histories[question.user_id]
             asked = Question([*stored, *question.history], **_options(question, before))
         except (ProblemError, RequestError) as error:
+            waited = waited or (isinstance(error, ProblemError) and error.kind is UNKNOWN_RECOMMENDATION)
             results[place] = _problem(error, row_id)
         else:
             by_release[id(serving.recommender)].append(_Row(place, row_id, question, asked, before, serving))

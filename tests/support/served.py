@@ -82,10 +82,15 @@ class Served:
                 time.sleep(0.02)
 
     def is_fine(self) -> bool:
-        """Whether it is alive and answers a plain question."""
+        """Whether it answers a plain question, within a few seconds if it has much to do."""
+        deadline = time.monotonic() + 5
         with self.client() as client:
-            answer = client.post("/v1/recommendations", json={"history": [], "k": 1})
-            return answer.status_code == 200 and self.process.poll() is None
+            while self.process.poll() is None:
+                answer = client.post("/v1/recommendations", json={"history": [], "k": 1})
+                if answer.status_code != 503 or time.monotonic() > deadline:
+                    return answer.status_code == 200
+                time.sleep(0.1)
+        return False
 
     def processes(self) -> list[int]:
         """The ids of the process and its workers."""
