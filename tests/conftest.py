@@ -20,6 +20,14 @@ POSTGRES = os.environ.get("RECSVC_TEST_POSTGRES", "postgresql+psycopg://postgres
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def _subnormal_numbers():
+    """A training has its thread round subnormal numbers to zero; tests after it may draw some."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def load_support():
     """Loads a module of ``tests/support`` by its name, once: tests are no package."""
