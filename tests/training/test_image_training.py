@@ -112,7 +112,7 @@ def test_the_last_epoch_is_kept_whatever_validation_says(tmp_path):
 
 
 def test_a_few_pictures_are_learnt(tmp_path, fit):
-    config = make_config(epochs=150, evaluate_every=150, learning_rate=0.003, precision="32-true")
+    config = make_config(epochs=200, evaluate_every=200, learning_rate=0.003, precision="32-true")
     gentle = config.views.model_copy(update={"crop_area": 0.5, "strength": 0.2})
     model = config.model.model_copy(update={"width": 8})
     config = config.model_copy(update={"views": gentle, "model": model})
