@@ -22,6 +22,7 @@ from api.problems import OVERLOADED, problem_response
 from api.request_info import SCOPE_KEY
 
 _SMOOTHING: Final = 0.1
+_MOST: Final = 4.0  # times the mean that one measurement counts: a process that stood still for once is not a slow one
 _FIRST_INTERVAL: Final = 0.001  # seconds between two admissions, or of one answer, until they have been measured
 _COMPUTING: Final = 4.0  # seconds of computing for one of taking in and turning away, where many wait
 _SWEEP_SECONDS: Final = 0.5
@@ -165,7 +166,7 @@ class Gate:
             return
         ticket.is_admitted = False
         self._tickets.discard(ticket)
-        self._service += _SMOOTHING * (self._clock() - ticket.began - self._service)
+        self._service = _smoothed(self._service, self._clock() - ticket.began)
         self._running -= 1
         if self._waiting:
             self._turn_soon()
@@ -236,7 +237,7 @@ class Gate:
     def _measure(self, now: float) -> None:
         """Learn how fast the queue moves, as long as there is one."""
         if self._last is not None:
-            self._interval += _SMOOTHING * ((now - self._last) / self._let_in - self._interval)
+            self._interval = _smoothed(self._interval, (now - self._last) / self._let_in)
         self._last = now if self._waiting else None
 
     def _show_queue(self) -> None:
@@ -259,6 +260,10 @@ class Gate:
         self.sweep()
         if self._is_sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep_again)
+
+
+def _smoothed(mean: float, value: float) -> float:
+    return mean + _SMOOTHING * (min(value, max(_MOST * mean, _FIRST_INTERVAL)) - mean)
 
 
 class Admission:

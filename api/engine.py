@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from random import randrange
 from time import monotonic
 
+from api import interpreter
 from api.logs import log_event, log_failure
 from api.metrics import Metrics
 from recsvc.answers import Recommender
@@ -151,6 +152,8 @@ class Engine:
         if not opened or (self._served is not None and opened[0].release != active[0].id):
             return  # the leading release is bad: what is served stays
         self._serve(active, opened, started)
+        if any(serving.release not in known for serving in opened):
+            interpreter.settle()
 
     def _open(self, release: str) -> Recommender | None:
         """Verify, open and warm up a release; None if it is refused."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import os
 import resource
 import signal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api import interpreter
 from api.logs import configure_logging, log_event
 from api.settings import Settings
 from recsvc.errors import ConfigError, RecsvcError, ReleaseError
@@ -66,11 +66,7 @@ def run_server(settings: Settings, listener: socket.socket, *, parent: int | Non
 
     app = create_app(settings, tracing=_tracing())
     config, connections = configure(app, settings)
-    # What is loaded by now stays. Under load hundreds of requests are held, and looking through them for cycles as
-    # often as Python does by itself took a tenth of the time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    interpreter.tune()
 
     def begin_drain() -> None:
         app.state.engine.draining = True
