@@ -10,29 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from recsvc.search.index import Found, Vector, check_query, distinct_rows, in_order, nothing_found, rows_left, selector
+from recsvc.search.index import Found, Vector, begin, distinct_rows, in_order, nothing_found, selector
+from recsvc.search.mapped import FaissIndex
 from recsvc.search.topk import Mask, Rows, RowsLike, selection_mask
 
 # Up to so many excluded rows are searched for as well and then dropped, which is cheaper than a mask of all rows.
 _FETCHED_TOO = 256
 
 
-class ApproximateIndex(ABC):
+class ApproximateIndex(FaissIndex, ABC):
     """A ``VectorIndex`` over part of the vectors; a subclass gives the search, the exact search and their costs."""
-
-    def __init__(self, index: Any) -> None:
-        """Wrap a FAISS index (SWIG objects carry no types)."""
-        self._index = index
-        self._dim = int(index.d)
-        self._count = int(index.ntotal)
-
-    @property
-    def dim(self) -> int:
-        """Length of every vector."""
-        return self._dim
-
-    def __len__(self) -> int:
-        return self._count
 
     def approximates(self, k: int) -> bool:
         """Whether a search for ``k`` rows without a filter looks at part of the vectors; if not, an index is no use."""
@@ -40,10 +27,7 @@ class ApproximateIndex(ABC):
 
     def search(self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None) -> Found:
         """The ``k`` nearest rows found and their exact scores; see ``VectorIndex.search``."""
-        check_query(query, k, self._dim)
-        banned = distinct_rows(excluded)
-        left = rows_left(self._count, banned, allowed)
-        k = min(k, left)
+        banned, left, k = begin(self, query, k, excluded, allowed)
         if k == 0:
             return nothing_found()
         if len(banned) > _FETCHED_TOO:
@@ -69,10 +53,6 @@ class ApproximateIndex(ABC):
         if np.count_nonzero(kept) < enough:
             return None
         return in_order(rows[0][kept], scores[0][kept], k)
-
-    @abstractmethod
-    def vector(self, row: int) -> Vector:
-        """The vector of a row; see ``VectorIndex.vector``."""
 
     @abstractmethod
     def _effort(self, k: int, banned: int, share: float) -> int:

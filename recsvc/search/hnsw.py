@@ -11,10 +11,9 @@ from typing import Any
 
 import faiss
 
-from recsvc.errors import ReleaseError
 from recsvc.search.approximate import ApproximateIndex
-from recsvc.search.flat import map_faiss
-from recsvc.search.index import Found, Vector, best_of_rows, check_row
+from recsvc.search.index import Found, Vector, best_of_rows
+from recsvc.search.mapped import map_index
 from recsvc.search.topk import Rows
 
 # Measured at 300,000 vectors of 128 numbers and m = 24: a search reads about 30 vectors for each place of its queue,
@@ -36,8 +35,7 @@ class HnswIndex(ApproximateIndex):
 
     def __init__(self, index: Any, *, ef_search: int) -> None:
         """Wrap an index; ``ef_search``: places of the queue of a search for few rows without a filter."""
-        super().__init__(index)
-        self._storage: Any = faiss.downcast_index(index.storage)
+        super().__init__(index, storage=faiss.downcast_index(index.storage))
         self._ef_search = ef_search
 
     @classmethod
@@ -47,16 +45,7 @@ class HnswIndex(ApproximateIndex):
         Raises:
             ReleaseError: If the file is missing or is not such an index.
         """
-        index = map_faiss(path)
-        if not isinstance(index, faiss.IndexHNSWFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise ReleaseError(f"{path} cannot be used as an index: it is not an HNSW inner-product index.")
-        return cls(index, ef_search=ef_search)
-
-    def vector(self, row: int) -> Vector:
-        """The vector of a row; see ``VectorIndex.vector``."""
-        check_row(row, self._count)
-        vector: Vector = self._storage.reconstruct(int(row))
-        return vector
+        return cls(map_index(path, faiss.IndexHNSWFlat, "an HNSW"), ef_search=ef_search)
 
     def _effort(self, k: int, banned: int, share: float) -> int:
         # By the share alone where what may come back is spread evenly; more where it may lie in other clusters.

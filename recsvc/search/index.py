@@ -89,6 +89,20 @@ def nothing_found() -> Found:
     return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
 
 
+def begin(
+    index: "VectorIndex", query: Vector, k: int, excluded: RowsLike | None, allowed: Mask | None
+) -> tuple[Rows, int, int]:
+    """How every search begins: the rows excluded, once each, how many rows may come back, and ``min(k, these)``.
+
+    Raises:
+        RequestError: See ``VectorIndex.search``.
+    """
+    check_query(query, k, index.dim)
+    banned = distinct_rows(excluded)
+    left = rows_left(len(index), banned, allowed)
+    return banned, left, min(k, left)
+
+
 def distinct_rows(rows: RowsLike | None) -> Rows:
     """The rows once each, ascending."""
     if rows is None or len(rows) == 0:

@@ -14,8 +14,8 @@ import numpy as np
 
 from recsvc.errors import ReleaseError
 from recsvc.search.approximate import ApproximateIndex
-from recsvc.search.flat import map_faiss
-from recsvc.search.index import Found, Vector, check_row
+from recsvc.search.index import Found, Vector
+from recsvc.search.mapped import map_index
 from recsvc.search.topk import Rows, top_k
 
 # Measured at 150,000 vectors of 128 numbers, in vectors that the exact search fetches one by one: what a vector of a
@@ -45,18 +45,10 @@ class IvfIndex(ApproximateIndex):
         Raises:
             ReleaseError: If the file is missing or is not such an index.
         """
-        index = map_faiss(path)
-        if not isinstance(index, faiss.IndexIVFFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise ReleaseError(f"{path} cannot be used as an index: it is not an IVF inner-product index.")
+        index = map_index(path, faiss.IndexIVFFlat, "an IVF")
         if index.direct_map.type != faiss.DirectMap.Array:  # type: ignore[attr-defined]  # not in FAISS's stubs
             raise ReleaseError(f"{path} cannot be used as an index: it does not say in which cell a row lies.")
         return cls(index, probes=probes)
-
-    def vector(self, row: int) -> Vector:
-        """The vector of a row; see ``VectorIndex.vector``."""
-        check_row(row, self._count)
-        vector: Vector = self._index.reconstruct(int(row))
-        return vector
 
     def _effort(self, k: int, banned: int, share: float) -> int:
         # The k nearest of a share of the rows are as far as the k / share nearest of all. Ten rows are what recall is

@@ -23,16 +23,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from recsvc.errors import ReleaseError
-from recsvc.search.index import (
-    Found,
-    Vector,
-    check_query,
-    check_row,
-    distinct_rows,
-    in_order,
-    nothing_found,
-    rows_left,
-)
+from recsvc.search.index import Found, Vector, begin, check_row, in_order, nothing_found
 from recsvc.search.topk import Mask, Rows, RowsLike, selection_mask
 
 ROW: Final = "row"
@@ -111,10 +102,7 @@ class QdrantIndex:
             RequestError: As there.
             ReleaseError: If Qdrant does not answer.
         """
-        check_query(query, k, self._dim)
-        banned = distinct_rows(excluded)
-        left = rows_left(self._count, banned, allowed)
-        k = min(k, left)
+        banned, left, k = begin(self, query, k, excluded, allowed)
         if k == 0:
             return nothing_found()
         mask = selection_mask(self._count, excluded=banned, allowed=allowed)
