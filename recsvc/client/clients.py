@@ -24,7 +24,7 @@ _HOST: Final = re.compile(r"[^\s%]+")
 
 
 class _Method(Generic[P, T]):
-    """A call as a method of `Client`."""
+    """A call as a method of both clients: one returns the answer, the other is awaited for it."""
 
     def __init__(self, call: Callable[P, Call[T]]) -> None:
         self._call = call
@@ -34,42 +34,58 @@ class _Method(Generic[P, T]):
     def __get__(self, client: None, owner: Any = None) -> Callable[P, Call[T]]: ...
     @overload
     def __get__(self, client: "Client", owner: Any = None) -> Callable[P, T]: ...
-    def __get__(self, client: "Client | None", owner: Any = None) -> Callable[P, Any]:
-        if client is None:
-            return self._call
-        send = client.send
-
-        @wraps(self._call)
-        def method(*arguments: P.args, **named: P.kwargs) -> T:
-            return send(self._call(*arguments, **named))
-
-        return method
-
-
-class _AsyncMethod(Generic[P, T]):
-    """A call as a method of `AsyncClient`."""
-
-    def __init__(self, call: Callable[P, Call[T]]) -> None:
-        self._call = call
-        self.__doc__ = call.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: Any = None) -> Callable[P, Call[T]]: ...
     @overload
     def __get__(self, client: "AsyncClient", owner: Any = None) -> Callable[P, Awaitable[T]]: ...
-    def __get__(self, client: "AsyncClient | None", owner: Any = None) -> Callable[P, Any]:
+    def __get__(self, client: "Client | AsyncClient | None", owner: Any = None) -> Callable[P, Any]:
+        call = self._call
         if client is None:
-            return self._call
+            return call
+        if isinstance(client, AsyncClient):
+            send_later = client.send
+
+            @wraps(call)
+            async def awaited(*arguments: P.args, **named: P.kwargs) -> T:
+                return await send_later(call(*arguments, **named))
+
+            return awaited
         send = client.send
 
-        @wraps(self._call)
-        async def method(*arguments: P.args, **named: P.kwargs) -> T:
-            return await send(self._call(*arguments, **named))
+        @wraps(call)
+        def method(*arguments: P.args, **named: P.kwargs) -> T:
+            return send(call(*arguments, **named))
 
         return method
 
 
-class Client:
+class _Methods:
+    """What both clients can do."""
+
+    recommend = _Method(calls.recommend)
+    recommend_many = _Method(calls.recommend_many)
+    next_page = _Method(calls.next_page)
+    similar = _Method(calls.similar)
+    similar_image = _Method(calls.similar_image)
+    send_events = _Method(calls.send_events)
+    user = _Method(calls.user)
+    forget = _Method(calls.forget)
+    item = _Method(calls.item)
+    set_states = _Method(calls.set_states)
+    spaces = _Method(calls.spaces)
+    releases = _Method(calls.releases)
+    activate = _Method(calls.activate)
+    rollback = _Method(calls.rollback)
+    split = _Method(calls.split)
+    alive = _Method(calls.alive)
+    ready = _Method(calls.ready)
+    metrics = _Method(calls.metrics)
+
+    _url: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+
+class Client(_Methods):
     """A client that waits for its answers. Threads may share it; close it, or use it as a context.
 
     >>> Client("http://127.0.0.1:8000", api_key="rsk_...")
@@ -102,25 +118,6 @@ class Client:
         self._http = httpx.Client(
             base_url=self._url, headers=_headers(api_key), auth=login, timeout=timeout, transport=transport
         )
-
-    recommend = _Method(calls.recommend)
-    recommend_many = _Method(calls.recommend_many)
-    next_page = _Method(calls.next_page)
-    similar = _Method(calls.similar)
-    similar_image = _Method(calls.similar_image)
-    send_events = _Method(calls.send_events)
-    user = _Method(calls.user)
-    forget = _Method(calls.forget)
-    item = _Method(calls.item)
-    set_states = _Method(calls.set_states)
-    spaces = _Method(calls.spaces)
-    releases = _Method(calls.releases)
-    activate = _Method(calls.activate)
-    rollback = _Method(calls.rollback)
-    split = _Method(calls.split)
-    alive = _Method(calls.alive)
-    ready = _Method(calls.ready)
-    metrics = _Method(calls.metrics)
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again where that is safe, and read its answer.
@@ -155,11 +152,8 @@ class Client:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._url!r})"
 
-
-class AsyncClient:
+class AsyncClient(_Methods):
     """A client whose methods are awaited. Tasks of one event loop may share it."""
 
     def __init__(
@@ -177,25 +171,6 @@ class AsyncClient:
         self._http = httpx.AsyncClient(
             base_url=self._url, headers=_headers(api_key), auth=login, timeout=timeout, transport=transport
         )
-
-    recommend = _AsyncMethod(calls.recommend)
-    recommend_many = _AsyncMethod(calls.recommend_many)
-    next_page = _AsyncMethod(calls.next_page)
-    similar = _AsyncMethod(calls.similar)
-    similar_image = _AsyncMethod(calls.similar_image)
-    send_events = _AsyncMethod(calls.send_events)
-    user = _AsyncMethod(calls.user)
-    forget = _AsyncMethod(calls.forget)
-    item = _AsyncMethod(calls.item)
-    set_states = _AsyncMethod(calls.set_states)
-    spaces = _AsyncMethod(calls.spaces)
-    releases = _AsyncMethod(calls.releases)
-    activate = _AsyncMethod(calls.activate)
-    rollback = _AsyncMethod(calls.rollback)
-    split = _AsyncMethod(calls.split)
-    alive = _AsyncMethod(calls.alive)
-    ready = _AsyncMethod(calls.ready)
-    metrics = _AsyncMethod(calls.metrics)
 
     async def send(self, call: Call[T]) -> T:
         """Send a call; see `Client.send`."""
@@ -225,9 +200,6 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._url!r})"
 
 
 def _headers(api_key: str | None) -> dict[str, str]:

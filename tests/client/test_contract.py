@@ -71,7 +71,7 @@ def test_every_operation_has_a_method() -> None:
 
 def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
     for kind in (Client, AsyncClient):
-        methods = {name for name in vars(kind) if name[0] != "_"} - {"send", "close"}
+        methods = {name for name in dir(kind) if name[0] != "_"} - {"send", "close"}
         assert methods == ARGUMENTS.keys()
     for name in ARGUMENTS:
         one, other = getattr(Client("http://service"), name), getattr(AsyncClient("http://service"), name)
