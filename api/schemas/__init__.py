@@ -2,7 +2,6 @@
 
 from api.schemas.common import (
     MAX_EVENTS,
-    MAX_ID_BYTES,
     MAX_IDS,
     MAX_K,
     MAX_ROWS,
@@ -39,7 +38,6 @@ from api.schemas.users import ForgottenAnswer, StoredEventAnswer, UserAnswer
 __all__ = [
     "MAX_EVENTS",
     "MAX_IDS",
-    "MAX_ID_BYTES",
     "MAX_K",
     "MAX_ROWS",
     "MAX_STATES",

@@ -15,20 +15,18 @@ from pydantic import (
 )
 
 from recsvc.answers import Reason, Source
+from recsvc.limits import MAX_ID_BYTES
 from recsvc.search.filters import Filter
 
 MAX_K: Final = 100
 MAX_IDS: Final = 10_000
 """Of a whole history: the model reads its newest part, but nothing of it is recommended again."""
-MAX_ID_BYTES: Final = 512
 MAX_FORM_IDS: Final = 400
 """Of one list in a form, each id of which is a field."""
 MAX_DIM: Final = 4096
 MAX_TYPES: Final = 64
 MAX_ROWS: Final = 256
 """Questions of one batch."""
-MAX_RULES: Final = 8
-"""Boosts, or promotions, of one question."""
 MAX_EVENTS: Final = 1000
 MAX_STATES: Final = 1000
 PAGE: Final = 200

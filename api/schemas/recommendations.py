@@ -8,7 +8,6 @@ from api.problems import INVALID_REQUEST, Problem
 from api.schemas.common import (
     ITEM,
     MAX_ROWS,
-    MAX_RULES,
     RECOMMENDATION_ID,
     RELEASE,
     Allow,
@@ -25,6 +24,7 @@ from api.schemas.common import (
     RequestModel,
     UserId,
 )
+from recsvc.answers import MAX_RULES
 from recsvc.search.filters import Filter
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum, auto
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -26,12 +26,11 @@ from recsvc.client.answers import (
 from recsvc.client.errors import ServiceError
 from recsvc.client.questions import AnyFilter, Event, ItemState, Question, body_of, plain
 from recsvc.errors import RequestError
+from recsvc.limits import MAX_ID_BYTES
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
-
-_MAX_ID_BYTES: Final = 512
 
 
 class Again(Enum):
@@ -105,8 +104,8 @@ def _in_path(name: str) -> str:
         encoded = name.encode()
     except UnicodeEncodeError as error:
         raise RequestError("An id is no valid Unicode.") from error
-    if not 1 <= len(encoded) <= _MAX_ID_BYTES:
-        raise RequestError(f"An id has 1 to {_MAX_ID_BYTES} bytes in UTF-8.")
+    if not 1 <= len(encoded) <= MAX_ID_BYTES:
+        raise RequestError(f"An id has 1 to {MAX_ID_BYTES} bytes in UTF-8.")
     return quote(encoded, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 

@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.errors import DatasetError
+from recsvc.limits import MAX_ID_BYTES
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
-MAX_ID_BYTES = 512
-"""The longest id, in bytes of UTF-8."""
 
 
 def id_flaw(value: str) -> str | None:

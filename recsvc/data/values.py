@@ -9,8 +9,9 @@ import numpy.typing as npt
 import polars as pl
 
 from recsvc.data.columns import Table
-from recsvc.data.ids import MAX_ID_BYTES, id_flaw
+from recsvc.data.ids import id_flaw
 from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
+from recsvc.limits import MAX_ID_BYTES
 
 LATEST = 1e11
 """Epoch seconds beyond this (the year 5138) are taken for milliseconds and refused."""

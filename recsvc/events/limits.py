@@ -2,8 +2,7 @@
 
 from typing import Final
 
-MAX_ID_BYTES: Final = 512
-"""The longest id, in bytes of UTF-8, as in a data set folder."""
+from recsvc.limits import MAX_ID_BYTES
 
 MAX_NAME_BYTES: Final = 64
 """The longest kind of event, name of a key and the like."""

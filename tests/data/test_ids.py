@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsvc.data import IdIndex
-from recsvc.data.ids import MAX_ID_BYTES
 from recsvc.errors import DatasetError
+from recsvc.limits import MAX_ID_BYTES
 
 IDS = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40),
