@@ -67,8 +67,6 @@ async def get_item(
 )
 async def set_item_states(request: Request, body: ItemStatesRequest) -> Response:
     """Take items out of all answers, or let them in again, without a release; all of them are set, or none."""
-    states = {
-        state.item_id: ItemState(state.item_id, state.available, state.expires) for state in body.states
-    }  # the last of an item counts
-    await data_of(request).set_states(list(states.values()))
-    return json_response({"updated": len(states)})
+    states = [ItemState(state.item_id, state.available, state.expires) for state in body.states]
+    await data_of(request).set_states(states)  # the last of an item counts
+    return json_response({"updated": len({state.item_id for state in states})})

@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from api.data import MAX_SHOWN, DataLayer
 from api.dependencies import Serving, data_of, serving_for
 from api.fast_route import FastRoute, json_response
+from api.finishing import finish
 from api.openapi import problems
 from api.problems import (
     BODY_TOO_LARGE,
@@ -33,7 +33,6 @@ from api.recorder import Shown
 from api.schemas import BatchAnswer, BatchRequest, RecommendationsAnswer, RecommendationsRequest
 from recsvc.answers import SEQUENCE_SPACE, Boost, Promotion, Question, Recommendations
 from recsvc.errors import RequestError
-from recsvc.events import Answer
 
 router = APIRouter(tags=["answers"], route_class=FastRoute)
 
@@ -174,20 +173,17 @@ def _finish(
     recommendation_id: str,
     data: DataLayer,
 ) -> dict[str, Any]:
-    """An answer as it is sent; it is counted, and recorded for the next page."""
-    serving.metrics.answer(release=answer.release, source=answer.source, unknown=len(answer.unknown))
-    shown = [item.item_id for item in answer.items]
-    created = datetime.now(UTC)
-    data.recorder.add(
-        Answer(recommendation_id, created, question.user_id, answer.release, question.after, shown), before
+    return finish(
+        serving,
+        data,
+        recommendation_id=recommendation_id,
+        items=answer.items,
+        unknown=answer.unknown,
+        source=answer.source,
+        user_id=question.user_id,
+        continues=question.after,
+        before=before,
     )
-    return {
-        "release": answer.release,
-        "recommendation_id": recommendation_id,
-        "items": answer.items,
-        "unknown": answer.unknown,
-        "source": answer.source,
-    }
 
 
 def _problem(error: ProblemError | RequestError, row_id: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What lies near: `POST /v1/similar`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from api.data import DataLayer
 from api.dependencies import Serving, data_of, serving_for
 from api.fast_route import FastRoute, json_response
+from api.finishing import finish
 from api.openapi import problems
 from api.problems import UNKNOWN_SPACE
 from api.routes.recommendations import QUESTION_PROBLEMS
 from api.schemas import SimilarAnswer, SimilarImageFields, SimilarRequest
 from recsvc.answers import SimilarItems
-from recsvc.events import Answer
 
 router = APIRouter(tags=["answers"], route_class=FastRoute)
 
@@ -62,16 +61,13 @@ def check_spaces(serving: Serving, question: SimilarRequest | SimilarImageFields
 
 
 def similar_answer(answer: SimilarItems, serving: Serving, data: DataLayer) -> dict[str, Any]:
-    """Neighbours as they are sent; they are counted, and recorded so that a click can be told to come from them."""
-    source = "model" if answer.items else "none"
-    serving.metrics.answer(release=answer.release, source=source, unknown=len(answer.unknown))
-    shown = [item.item_id for item in answer.items]
-    data.recorder.add(Answer(serving.request_id, datetime.now(UTC), None, answer.release, None, shown), None)
-    return {
-        "release": answer.release,
-        "recommendation_id": serving.request_id,
-        "items": answer.items,
-        "unknown": answer.unknown,
-        "source": source,
-        "space": answer.space,
-    }
+    """Neighbours as they are sent."""
+    sent = finish(
+        serving,
+        data,
+        recommendation_id=serving.request_id,
+        items=answer.items,
+        unknown=answer.unknown,
+        source="model" if answer.items else "none",
+    )
+    return sent | {"space": answer.space}
