@@ -88,6 +88,7 @@ class Space:
         *,
         excluded: RowsLike | None = None,
         allowed: Mask | None = None,
+        added: npt.NDArray[np.float32] | None = None,
     ) -> tuple[Rows, npt.NDArray[np.float32]]:
         """The ``k`` rows with the best score after a history, and the scores; see ``recsvc.answers.next_items``.
 
@@ -96,13 +97,16 @@ class Space:
             k: At least 1.
             excluded: Rows that may not come back.
             allowed: Mask ``[V]`` of the rows that may come back.
+            added: float32 ``[V]``, what boosts add to the scores.
 
         Raises:
             RequestError: If ``k`` is below 1.
         """
         assert self.sequences is not None, f"the space {self.name!r} reads no histories"
         bias, through = self.sequences.bias, self.sequences.next_index
-        return next_items(self.vectors, bias, query, k, excluded=excluded, allowed=allowed, through=through)
+        return next_items(
+            self.vectors, bias, query, k, excluded=excluded, allowed=allowed, added=added, through=through
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def next_items(
     *,
     excluded: RowsLike | None = None,
     allowed: Mask | None = None,
+    added: Vector | None = None,
     through: NextIndex | None = None,
 ) -> tuple[Rows, Vector]:
     """The ``k`` best scored rows and their scores, best first; equal scores by row.
@@ -49,6 +50,8 @@ def next_items(
         k: At least 1.
         excluded: Rows that may not come back.
         allowed: Mask ``[V]`` of the rows that may come back.
+        added: float32 ``[V]``, what boosts add to the scores. It is there before the selection, since what a boost
+            lifts need not be among the best without it; an index knows nothing of it, so every row is scored.
         through: What is searched instead of scoring every row.
 
     Returns:
@@ -57,10 +60,12 @@ def next_items(
     Raises:
         RequestError: If ``k`` is below 1.
     """
-    if through is not None:
+    if through is not None and added is None:
         question = np.append(query, np.float32(through.scale))
         return through.index.search(question, k, excluded=excluded, allowed=allowed)
     scores = vectors @ query
     scores += bias
+    if added is not None:
+        scores += added
     rows = top_k(scores, k, excluded, allowed=allowed)
     return rows, scores[rows]

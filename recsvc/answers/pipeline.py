@@ -161,14 +161,14 @@ class Pipeline:
         question, may = asked.question, asked.may
         left = question.k
         factors = factors_of(self._bundle, question.boosts)
+        first: Ranker | None = None
         if query is not None:
-            model = NextItems(self._bundle, self._space, self._reader, read=asked.read, query=query, factors=factors)
-            ranked = self._best(model, question, may)
-            yield model, ranked
-            left, may = left - len(ranked), may.without(ranked.catalogue_rows)
-        elif not question.strict and (content := ContentItems.after(self._bundle, asked.history, factors)):
-            ranked = self._best(content, question, may)
-            yield content, ranked
+            first = NextItems(self._bundle, self._space, self._reader, read=asked.read, query=query, factors=factors)
+        elif not question.strict:
+            first = ContentItems.after(self._bundle, asked.history, factors)
+        if first is not None:
+            ranked = self._best(first, question, may)
+            yield first, ranked
             left, may = left - len(ranked), may.without(ranked.catalogue_rows)
         if question.strict or left == 0:
             return

@@ -11,7 +11,6 @@ from recsvc.answers.eligibility import Eligible, Rows
 from recsvc.answers.ranking import CAUSES, Ranked
 from recsvc.answers.reasons import reasons
 from recsvc.answers.types import Cause
-from recsvc.search import top_k
 
 _EXPLAINED: Final = 32
 """How many of the newest events are left out in turn to explain an item."""
@@ -57,15 +56,10 @@ class NextItems:
     def best(self, k: int, may: Eligible) -> Ranked:
         """See ``Ranker.best``."""
         excluded, allowed = may.in_space(self._space)
-        if self._factors is None:
-            rows, scores = self._space.next_items(self._query, k, excluded=excluded, allowed=allowed)
-        else:
-            # Added before the selection: what a boost lifts need not be among the best without it.
-            every = self._space.vectors @ self._query
-            every += self._reader.bias
-            every += self._factors.logarithm[self._space.catalogue_rows].astype(np.float32)
-            rows = top_k(every, k, excluded, allowed=allowed)
-            scores = every[rows]
+        added = None
+        if self._factors is not None:
+            added = self._factors.logarithm[self._space.catalogue_rows].astype(np.float32)
+        rows, scores = self._space.next_items(self._query, k, excluded=excluded, allowed=allowed, added=added)
         return Ranked(rows, self._space.catalogue_rows[rows], scores)
 
     def causes(self, ranked: Ranked) -> list[list[Cause]]:

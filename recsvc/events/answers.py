@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, delete, distinct, exists, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from recsvc.events.connections import Connections
 from recsvc.events.forgetting import Tombstones
@@ -95,8 +94,7 @@ class AnswerStore:
             rows = [row for row in rows if row["created"] > forgotten.get(row["user_id"], -1)]
             rows.sort(key=lambda row: row["id"])  # one order for all writers, so that none waits for another for ever
             if rows:
-                insert: Any = sqlite.insert if self._connections.is_sqlite else postgresql.insert
-                connection.execute(insert(answers).on_conflict_do_nothing(), rows)
+                connection.execute(self._connections.insert(answers).on_conflict_do_nothing(), rows)
             return len(rows)
 
         return self._connections.write(work)

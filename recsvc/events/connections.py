@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, text
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -65,6 +66,11 @@ class Connections:
     def is_sqlite(self) -> bool:
         """Whether the database is a SQLite file."""
         return self.url.kind == "sqlite"
+
+    def insert(self, table: Table) -> Any:
+        """An ``INSERT`` into a table as this database says it, with its clause ``ON CONFLICT``."""
+        form: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        return form(table)
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Return what ``work`` makes of a connection on which every statement stands for itself.

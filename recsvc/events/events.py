@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Delete, Row, Select, bindparam, delete, func, or_, select, text, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from recsvc.events.connections import Connections
 from recsvc.events.forgetting import Tombstones
@@ -107,8 +106,7 @@ class EventStore:
         if history_kinds:
             history = history.where(or_(*(events.c.kind == kind for kind in sorted(history_kinds))))
         self._history = connections.prepared(history)
-        insert: Any = sqlite.insert if connections.is_sqlite else postgresql.insert
-        self._insertion = insert(events).on_conflict_do_nothing().returning(events.c.event_id)
+        self._insertion = connections.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
 
     def add(self, events: Sequence[Event], *, now: datetime | None = None) -> list[Outcome]:
         """Take events, all in one transaction, and say of each what became of it, in their order.

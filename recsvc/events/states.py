@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, false, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from recsvc.errors import RequestError
 from recsvc.events.connections import Connections
@@ -67,8 +66,7 @@ class ItemStateStore:
                     delete(item_states).where(item_states.c.item_id.in_(plain[start : start + _IN_ONE_QUERY]))
                 )
             if kept:
-                insert: Any = sqlite.insert if self._connections.is_sqlite else postgresql.insert
-                statement = insert(item_states)
+                statement = self._connections.insert(item_states)
                 changed = {name: statement.excluded[name] for name in ("available", "expires")}
                 connection.execute(statement.on_conflict_do_update(index_elements=["item_id"], set_=changed), kept)
             return version
