@@ -1,6 +1,7 @@
 """Data that several packages' tests use."""
 
 import csv
+import gc
 import importlib.util
 import io
 import os
@@ -18,6 +19,11 @@ from PIL import Image
 
 POSTGRES = os.environ.get("RECSVC_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 _BESIDE = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+def pytest_unconfigure():
+    """A service in this process has frozen what was there: let it go, or libraries complain of it at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
