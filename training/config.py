@@ -13,6 +13,7 @@ from recsvc.errors import ConfigError
 from training.graph.config import GraphConfig
 from training.image.config import ImageConfig
 from training.index_config import IndexConfig
+from training.retrain.config import RetrainConfig
 from training.sections import Section
 from training.sequence.config import EvaluationConfig, SequenceConfig
 
@@ -41,6 +42,9 @@ class Config(Section):
         default_factory=EvaluationConfig, description="Metrics of the `behaviour` space."
     )
     index: IndexConfig = Field(default_factory=IndexConfig, description="How the vectors of a release are searched.")
+    retrain: RetrainConfig = Field(
+        default_factory=RetrainConfig, description="What `recsvc retrain` does besides training."
+    )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="Threads, device, memory.")
 
 

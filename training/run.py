@@ -169,8 +169,10 @@ class Run:
         Raises:
             RunError: naming what differs.
         """
-        # How fast, and on what, is free to change: another machine may go on. Indexes are built when it is published.
-        before, after = (c.model_dump(mode="json", exclude={"runtime", "index"}) for c in (self.config, config))
+        # How fast, and on what, is free to change: another machine may go on. Indexes are built when it is published,
+        # and what a retraining does around a run decides nothing of it.
+        free = {"runtime", "index", "retrain"}
+        before, after = (c.model_dump(mode="json", exclude=free) for c in (self.config, config))
         if before != after:
             raise RunError(
                 f"{self.folder} was made with another configuration ({_difference(before, after)}); "
