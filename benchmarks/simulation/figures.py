@@ -86,10 +86,13 @@ def plot(asked: Sequence[Asked], swaps: Sequence[int], path: Path, *, title: str
         for spine in ("top", "right"):
             axis.spines[spine].set_visible(False)
     low = axes[1].get_ylim()[0]
-    axes[1].plot(np.array(swaps) + 1, np.full(len(swaps), low), "|", color="black", markersize=9, clip_on=False)
+    mornings = np.array(
+        [night + 2 for night in swaps if night + 1 < days]
+    )  # nights and days count from 0, the axis from 1
+    axes[1].plot(mornings, np.full(len(mornings), low), "|", color="black", markersize=9, clip_on=False)
     axes[1].set_xlabel("day (a tick: a new release since the night before)")
-    axes[0].legend(frameon=False, ncols=3, loc="upper right", fontsize=9)
     figure.suptitle(title, fontsize=11)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=140)
     plt.close(figure)
 
