@@ -1,13 +1,15 @@
 """Splits of an interaction log into what trains, what chooses and what is reported.
 
-Two protocols. Leave-one-out (Sun et al. 2019): per user the last event is the test target and, for a sample
-of users, the one before it the validation target. Global temporal: one cut in time, everything before it
-trains, and the last event after it of each user is the target, which is how a deployed model is judged.
+Two protocols. Leave-one-out (Sun et al. 2019): per user, or of a fixed share of them, the last event is the
+test target and, for a sample of these, the one before it the validation target. Global temporal: one cut in
+time, everything before it trains, and the last event after it of each user is the target, which is how a
+deployed model is judged.
 
 A target is a position in the log; its history is everything of the same user in front of that position, for
 the test including the validation target.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -42,6 +44,13 @@ class SplitConfig(BaseModel):
     )
     test_fraction: float = Field(
         default=0.1, gt=0, lt=1, description="Temporal only: share of all interactions after the later cut."
+    )
+    test_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Leave-one-out only: share of the users whose last event is held out, chosen by a hash of their id "
+        "that never changes; all that others did trains.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of the draw of the validation users.")
 
@@ -87,7 +96,9 @@ def make_split(log: InteractionLog, config: SplitConfig) -> Split:
         DatasetError: the log is too small for this protocol, or lacks the timestamps that it needs.
     """
     if config.kind == "leave-one-out":
-        return leave_one_out(log, validation_users=config.validation_users, seed=config.seed)
+        return leave_one_out(
+            log, validation_users=config.validation_users, test_share=config.test_share, seed=config.seed
+        )
     validation_from, test_from = temporal_cuts(
         log, validation_fraction=config.validation_fraction, test_fraction=config.test_fraction
     )
@@ -100,14 +111,24 @@ def make_split(log: InteractionLog, config: SplitConfig) -> Split:
     )
 
 
-def leave_one_out(log: InteractionLog, *, validation_users: int = 2048, seed: int = 0) -> Split:
+def leave_one_out(
+    log: InteractionLog, *, validation_users: int = 2048, test_share: float = 1.0, seed: int = 0
+) -> Split:
     """Hold out the last event of each user for the test, and the one before it of a sample of users.
 
     Users with fewer than three events only train. A user of the validation sample trains on all but the last
     two events, any other on all but the last.
 
+    Args:
+        log: the log.
+        validation_users: how many of the users with a test target have a validation target too.
+        test_share: share of the users that may have targets; the others only train. Who they are is decided by
+            a hash of the id: the same users in every process and every later log, so that what was held out of
+            one training is not learnt from in the next one's place.
+        seed: of the draw of the validation users.
+
     Raises:
-        DatasetError: no user has three events.
+        DatasetError: no user has three events, or none of those that have is among the share.
     """
     lengths = np.diff(log.offsets)
     test_users = np.flatnonzero(lengths >= 3)
@@ -116,6 +137,15 @@ def leave_one_out(log: InteractionLog, *, validation_users: int = 2048, seed: in
             f"Nothing can be evaluated: none of the {log.num_users:,} users has three interactions, "
             "which leave-one-out needs (one to read, one for validation, one for the test)."
         )
+    share = ""
+    if test_share < 1:
+        long, test_users = test_users, test_users[_hash_shares(log, test_users) < test_share]
+        share = f" (hashes of ids below {test_share:g})"
+        if not len(test_users):
+            raise DatasetError(
+                f"Nothing can be evaluated: none of the {len(long):,} users with three interactions is among the share "
+                f"of {test_share:g} that is held out; raise split.test_share."
+            )
     ends = log.offsets[1:]
     sample = _sample(test_users, validation_users, seed)
     train_ends = np.array(ends)
@@ -127,7 +157,7 @@ def leave_one_out(log: InteractionLog, *, validation_users: int = 2048, seed: in
         validation_positions=ends[sample] - 2,
         test_users=test_users,
         test_positions=ends[test_users] - 1,
-        protocol=f"leave-one-out: last = test for {len(test_users):,} of {log.num_users:,} users, "
+        protocol=f"leave-one-out: last = test for {len(test_users):,} of {log.num_users:,} users{share}, "
         f"second last = validation for {len(sample):,} of these (seed {seed}), everything else trains",
     )
 
@@ -217,6 +247,14 @@ def _count_before(times: npt.NDArray[np.float64], offsets: Positions, cut: float
     before = np.zeros(len(times) + 1, dtype=np.int64)
     np.cumsum(times < cut, out=before[1:])
     return before[offsets[1:]] - before[offsets[:-1]]
+
+
+def _hash_shares(log: InteractionLog, users: Positions) -> npt.NDArray[np.float64]:
+    """Return for each of ``users`` a number in [0, 1] that depends on the id alone, float64 [n]."""
+    digests = b"".join(
+        hashlib.blake2b(log.users.id_of(user).encode(), digest_size=8).digest() for user in users.tolist()
+    )
+    return np.frombuffer(digests, dtype=">u8") / 2.0**64
 
 
 def _sample(users: Positions, size: int, seed: int) -> Positions:

@@ -1,6 +1,8 @@
 """Splits against a loop over users, and the properties that make a figure honest."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -154,6 +156,45 @@ def test_protocols_in_print() -> None:
     )
 
 
+@settings(max_examples=60, deadline=None)
+@given(times=TIMES, size=st.integers(1, 9), share=st.sampled_from([0.2, 0.5, 0.8]))
+def test_a_share_of_the_users_is_held_out(times: list[list[int]], size: int, share: float) -> None:
+    log = a_log(times, timed=False)
+    hashed = [int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64 for name in log.users]
+    chosen = [user for user, events in enumerate(times) if len(events) >= 3 and hashed[user] < share]
+    if not chosen:
+        with pytest.raises(DatasetError):
+            leave_one_out(log, validation_users=size, test_share=share)
+        return
+    split = leave_one_out(log, validation_users=size, test_share=share)
+    assert_sound(log, split)
+    assert split.test_users.tolist() == chosen
+    assert set(split.validation_users.tolist()) <= set(chosen)
+    others = sorted(set(range(len(times))) - set(chosen))
+    assert split.train_ends[others].tolist() == log.offsets[1:][others].tolist()
+
+
+def test_the_whole_share_is_the_split_without_one() -> None:
+    log = a_log([list(range(n % 7 + 1)) for n in range(300)])
+    whole = make_split(log, SplitConfig(validation_users=20, test_share=1.0))
+    plain = leave_one_out(log, validation_users=20)
+    assert whole.protocol == plain.protocol
+    for name in ("train_ends", "validation_users", "validation_positions", "test_users", "test_positions"):
+        assert np.array_equal(getattr(whole, name), getattr(plain, name))
+
+
+def test_who_is_held_out_never_changes() -> None:
+    """The same users in a later, larger log, in whatever order they stand there; fixed for all versions."""
+    log = a_log([[1, 2, 3]] * 400)
+    split = make_split(log, SplitConfig(test_share=0.1))
+    chosen = log.users.ids_of(split.test_users)
+    assert chosen[:5] == ["u3", "u13", "u18", "u36", "u47"]
+    assert "last = test for 39 of 400 users (hashes of ids below 0.1), second last" in split.protocol
+    later = replace(a_log([[1, 2, 3]] * 800), users=IdIndex.from_ids(f"u{799 - n}" for n in range(800)))
+    held_out = set(later.users.ids_of(make_split(later, SplitConfig(test_share=0.1)).test_users))
+    assert {user for user in held_out if int(user[1:]) < 400} == set(chosen)
+
+
 def test_make_split_follows_the_config() -> None:
     log = a_log([list(range(20))] * 6)
     config = SplitConfig(kind="temporal", validation_users=3, validation_fraction=0.2, test_fraction=0.2, seed=4)
@@ -168,6 +209,8 @@ def test_make_split_follows_the_config() -> None:
 def test_what_cannot_be_split_is_said() -> None:
     with pytest.raises(DatasetError, match="none of the 2 users has three interactions"):
         leave_one_out(a_log([[1, 2], [1]]))
+    with pytest.raises(DatasetError, match="none of the 1 users with three interactions is among the share of 1e-06"):
+        leave_one_out(a_log([[1, 2, 3], [1]]), test_share=1e-6)
     with pytest.raises(DatasetError, match="the interactions have no timestamp column"):
         make_split(a_log([[1, 2, 3]], timed=False), SplitConfig(kind="temporal"))
     with pytest.raises(DatasetError, match="no interaction lies before 1970-01-01 00:00:01 UTC"):
@@ -181,6 +224,8 @@ def test_what_cannot_be_split_is_said() -> None:
     [
         {"kind": "random"},
         {"validation_users": 0},
+        {"test_share": 0},
+        {"test_share": 1.1},
         {"validation_fraction": 0.5, "test_fraction": 0.5},
         {"sede": 1},
     ],
