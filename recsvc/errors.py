@@ -36,3 +36,7 @@ class RequestError(RecsvcError):
 
 class PictureError(RecsvcError):
     """A picture that cannot be read; the message is a clause without a place: "is CMYK; save it as RGB"."""
+
+
+class JobError(RecsvcError):
+    """A job that cannot be queued, cancelled or tried again as things stand."""

@@ -70,6 +70,11 @@ class Database:
             opened.close()
             raise
 
+    @property
+    def connections(self) -> Connections:
+        """For those who keep tables of their own here, such as `recsvc.jobs`."""
+        return self._connections
+
     def ping(self) -> None:
         """Ask the database for nothing.
 

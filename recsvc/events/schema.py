@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -112,3 +113,40 @@ secrets = Table(
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+jobs = Table(
+    "jobs",
+    metadata,
+    # Order of arrival. In SQLite it is the row id.
+    Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("parameters", JSON().with_variant(JSONB(), "postgresql"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("alone", Text),  # the kind, where only one of it may be live
+    Column("idempotency_key", Text, unique=True),
+    Column("requested_by", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("due", BigInteger),
+    Column("delivered", BigInteger),
+    Column("started", BigInteger),
+    Column("finished", BigInteger),
+    Column("heartbeat", BigInteger),
+    Column("owner", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("cancelling", Boolean, nullable=False),
+    Column("progress_done", Integer),
+    Column("progress_total", Integer),
+    Column("progress_text", Text),
+    Column("error", Text),
+    Column("result", JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")),
+    Column("log", Text, nullable=False),
+    UniqueConstraint("kind", "due"),  # several schedulers, one job
+)
+
+Index("jobs_by_state", jobs.c.state, jobs.c.sequence)
+_live, _running = jobs.c.state.in_(["queued", "running"]), jobs.c.state == "running"
+Index("jobs_live_alone", jobs.c.alone, unique=True, postgresql_where=_live, sqlite_where=_live)
+Index("jobs_running", jobs.c.lane, unique=True, postgresql_where=_running, sqlite_where=_running)
