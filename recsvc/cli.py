@@ -20,6 +20,7 @@ from recsvc.cli_export import export
 from recsvc.cli_keys import keys_app
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
+from recsvc.cli_retrain import retrain
 from recsvc.errors import ConfigError, RecsvcError
 from recsvc.terminal import print_evaluation, print_facts, say
 
@@ -38,6 +39,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
 app.command()(metapaths)
 app.command()(export)
+app.command()(retrain)
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
@@ -281,7 +283,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    if {"train", "evaluate", "tune", "sweep", "metapaths", "demo"}.intersection(sys.argv[1:2]):
+    if {"train", "retrain", "evaluate", "tune", "sweep", "metapaths", "demo"}.intersection(sys.argv[1:2]):
         from recsvc.models.graph.wide_vectors import prefer_wide_vectors
 
         prefer_wide_vectors()

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from recsvc.answers.attributes import ATTRIBUTES_NAME
 from recsvc.data import Dataset, read_dataset
 from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
+from recsvc.releases.stages import StageHook, no_hook
 from training.config import Config, load_config
 from training.distributed import several_processes
 from training.indexes import index_space
@@ -30,6 +31,7 @@ def train(
     config: Config | None = None,
     only: Collection[str] = (),
     resume: bool = False,
+    prepared: Callable[[Run], None] | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
     """Read a data set folder and train every space it has files for, into a run folder.
@@ -42,6 +44,8 @@ def train(
         config: settings; with ``resume`` None means those of the run.
         only: names of spaces to train; empty means all that the data set has files for.
         resume: go on with the run in ``out``.
+        prepared: called with the run before anything of it is trained, each time anew; it may put in initial weights,
+            or whole spaces that are trained already.
         reporter: where progress is shown.
 
     Raises:
@@ -55,7 +59,13 @@ def train(
     with several_processes() as world, ExitStack() as held:
 
         def begin() -> dict[str, bool]:
-            return _begin(dataset_path, out, config, only, resume=resume, alone=world.size == 1, held=held, to=reporter)
+            chosen = _begin(
+                dataset_path, out, config, only, resume=resume, alone=world.size == 1, held=held, to=reporter
+            )
+            run = Run.open(out)
+            if prepared is not None:
+                prepared(run)
+            return {name: spaces_in(run)[name].trained(run) for name in chosen}
 
         # Of each chosen space whether it is trained already; the lock is held until the last one is.
         spaces = world.from_first(begin)
@@ -78,8 +88,8 @@ def _begin(
     alone: bool,
     held: ExitStack,
     to: Reporter,
-) -> dict[str, bool]:
-    """Make or check the run folder; the names of the chosen spaces, and whether they are trained already."""
+) -> list[str]:
+    """Make or check the run folder; the names of the chosen spaces."""
     unfinished = resume and (out / "run.json").is_file()
     if not unfinished:
         check_new(out)
@@ -108,7 +118,7 @@ def _begin(
         _prepare(run, further, dataset, to)
     else:
         Run.prepare(out, dataset, config, partial(_prepare, spaces=spaces, dataset=dataset, reporter=to))
-    return trained
+    return list(spaces)
 
 
 def evaluate(run: Run, *, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -130,9 +140,20 @@ def publish(
     *,
     activate: bool = False,
     actor: str = "command line",
+    facts: Mapping[str, Any] | None = None,
+    stage: StageHook = no_hook,
     reporter: Reporter | None = None,
 ) -> str:
     """Export a run's spaces as one release; evaluates first if that has not been done.
+
+    Args:
+        run: trained.
+        store: where the release appears, whole or not at all.
+        activate: whether it takes traffic.
+        actor: who activates it, for the log of promotions.
+        facts: what else the manifest says of the data and of how the run came about.
+        stage: called with every stage of publishing as it is reached.
+        reporter: where progress is shown.
 
     Returns:
         The id of the release.
@@ -161,9 +182,10 @@ def publish(
         (staging / "warmup.json").write_text(json.dumps(warmup, ensure_ascii=False), "utf-8")
         data = {key: run.facts[key] for key in ("fingerprint", "dataset", "created", "environment")}
         data["dataset"] = Path(data["dataset"]).name
+        data |= facts or {}
         return ManifestDraft(data=data, config=run.config.model_dump(mode="json"), metrics=metrics, spaces=entries)
 
-    release = store.publish(fill)
+    release = store.publish(fill, stage=stage)
     if activate:
         store.activate(release, actor=actor, reason=f"published from {run.folder.name}")
     return release
