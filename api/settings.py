@@ -2,18 +2,21 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsvc.errors import ConfigError
+from recsvc.secret_files import SECRETS, secret
+
+_PREFIX: Final = "RECSVC_"
 
 
 class Settings(BaseSettings):
     """Settings of one service process, for instance ``RECSVC_PORT=9000``."""
 
-    model_config = SettingsConfigDict(env_prefix="RECSVC_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     store: Annotated[Path, Field(description="Folder of the releases; read only.")]
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
@@ -121,9 +124,15 @@ def is_loopback(host: str) -> bool:
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with overrides on top; an override of None is not one.
 
+    Secrets may stand in files that the environment names, such as ``RECSVC_DATABASE_FILE``.
+
     Raises:
-        ConfigError: If a setting is missing or out of bounds; it is named.
+        ConfigError: If a setting is missing or out of bounds, or the file of a secret cannot be read; it is named.
     """
+    for variable in SECRETS:
+        name = variable.removeprefix(_PREFIX).lower()
+        if name in Settings.model_fields:
+            overrides[name] = secret(variable, overrides.get(name))
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """The commands that look after the database of events: import, export, forget, prune, count, migrate."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recsvc.errors import ConfigError
+from recsvc.secret_files import secret
 from recsvc.terminal import print_facts, say
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ DatabaseOption = Annotated[
         help="sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME [default: events.sqlite in the store].",
         envvar="RECSVC_DATABASE",
         show_envvar=True,
+        callback=lambda value: secret("RECSVC_DATABASE", value),  # RECSVC_DATABASE_FILE
     ),
 ]
 StoreOption = Annotated[
@@ -31,7 +34,9 @@ StoreOption = Annotated[
 ]
 
 
-def open_database(database: str | None, store: Path | None, *, create: bool = False) -> "Database":
+def open_database(
+    database: str | None, store: Path | None, *, create: bool = False, history_kinds: Collection[str] = ()
+) -> "Database":
     """Open the database that the options name.
 
     Raises:
@@ -42,7 +47,7 @@ def open_database(database: str | None, store: Path | None, *, create: bool = Fa
 
     if database is None and store is None:
         raise ConfigError("Which database is meant? Give --database URL or --store FOLDER.")
-    return Database.open(database or default_url(store or Path()), create=create)
+    return Database.open(database or default_url(store or Path()), create=create, history_kinds=history_kinds)
 
 
 def parse_time(option: str, text: str | None) -> datetime | None:

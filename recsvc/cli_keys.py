@@ -1,5 +1,6 @@
 """The commands that look after API keys: create, list, revoke."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,15 +20,24 @@ def keys_create(
     ] = "read",
     rate: Annotated[float | None, typer.Option("--rate", help="Requests per second [default: no limit].")] = None,
     expires: Annotated[str | None, typer.Option("--expires", help="When it ends, such as 2027-01-01.")] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", help="File of a key drawn already, rsk_ID_SECRET: made known, once."),
+    ] = None,
     database: DatabaseOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Make a key and print it, this once; one of --key-file is printed nowhere."""
     from recsvc.events import key_text
+    from recsvc.secret_files import read_secret
 
     end = parse_time("--expires", expires)
+    key = None if key_file is None else read_secret(key_file, "--key-file")
     with open_database(database, store, create=True) as opened:
-        key_id, secret = opened.keys.create(name, [scope], rate, end)
+        key_id, secret = opened.keys.create(name, [scope], rate, end, key=key)
+    if key is not None:
+        say(f"key {key_id} ({scope}) is the one in {key_file}")
+        return
     say(f"key {key_id} ({scope}); keep what follows, it is not shown again")
     print(key_text(key_id, secret))
 

@@ -6,6 +6,7 @@ there is nothing to guess. It is shown when the key is made, and never again.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ SCOPES: Final = ("read", "write", "admin")
 MAX_RATE: Final = 1e6
 _PREFIX = "rsk"
 _PARTS = 3
+_DRAWN = re.compile(rf"{_PREFIX}_(?P<id>[0-9a-f]{{16}})_(?P<secret>[A-Za-z0-9_-]{{43,128}})")
 _BY_ID = select(api_keys).where(api_keys.c.id == bindparam("id"))
 
 
@@ -74,12 +76,25 @@ class KeyStore:
         self._connections = connections
 
     def create(
-        self, name: str, scopes: Collection[str], rate: float | None = None, expires: datetime | None = None
+        self,
+        name: str,
+        scopes: Collection[str],
+        rate: float | None = None,
+        expires: datetime | None = None,
+        *,
+        key: str | None = None,
     ) -> tuple[str, str]:
         """Make a key, and return its id and its secret, which is kept nowhere; `key_text` puts them together.
 
+        Args:
+            name: Whose it is.
+            scopes: What it may do.
+            rate: Requests per second that it may make; None: no limit of its own.
+            expires: From when on it is refused, if ever.
+            key: The key itself, as its owner sends it, where it has been drawn already; one that is there stays.
+
         Raises:
-            RequestError: the name, a scope, the rate or the time cannot be used.
+            RequestError: the name, a scope, the rate, the time or the key cannot be used.
         """
         if (flaw := text_flaw(name, MAX_NAME_BYTES)) is not None:
             raise RequestError(f"The name of the key {flaw}.")
@@ -92,7 +107,7 @@ class KeyStore:
         now = current()
         if expires is not None and (expires.tzinfo is None or to_milliseconds(expires) <= now):
             raise RequestError("A key must expire in the future, at a time with a time zone.")
-        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        key_id, secret = (secrets.token_hex(8), secrets.token_urlsafe(32)) if key is None else _drawn_key(key)
         row = {
             "id": key_id,
             "name": name,
@@ -102,8 +117,21 @@ class KeyStore:
             "created": now,
             "expires": None if expires is None else to_milliseconds(expires),
         }
-        self._connections.write(lambda connection: connection.execute(insert(api_keys).values(row)))
+        if key is None or not self._is_there(key_id, secret):
+            self._connections.write(lambda connection: connection.execute(insert(api_keys).values(row)))
         return key_id, secret
+
+    def _is_there(self, key_id: str, secret: str) -> bool:
+        """Whether a key is kept already.
+
+        Raises:
+            RequestError: another of its id is, or it has been revoked: what was refused once stays so.
+        """
+        kept = self.find(key_id)
+        if kept is not None and (kept.revoked is not None or not kept.matches(secret)):
+            wrong = "has been revoked" if kept.matches(secret) else "has another secret"
+            raise RequestError(f"The key {key_id} is there already, and {wrong}: draw a new one.")
+        return kept is not None
 
     def list(self) -> list[ApiKey]:
         """Return all keys, revoked ones included, in the order in which they were made."""
@@ -137,6 +165,21 @@ def parse_key(text: str) -> tuple[str, str] | None:
     if len(parts) != _PARTS or parts[0] != _PREFIX or not parts[1] or not parts[2]:
         return None
     return parts[1], parts[2]
+
+
+def _drawn_key(text: str) -> tuple[str, str]:
+    """Id and secret of a key that was drawn elsewhere; it must be as hard to guess as ours.
+
+    Raises:
+        RequestError: it is none, or too short.
+    """
+    match = _DRAWN.fullmatch(text)
+    if match is None:
+        raise RequestError(
+            f"The key must read {_PREFIX}_ID_SECRET: an id of 16 hexadecimal digits, and a secret of 43 to 128 "
+            "letters, digits, - and _ that were drawn at random."
+        )
+    return match["id"], match["secret"]
 
 
 def _hash(secret: str) -> bytes:

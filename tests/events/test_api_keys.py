@@ -102,3 +102,25 @@ def test_a_key_is_one_text():
     assert parse_key(key_text("0123", "a_b-c")) == ("0123", "a_b-c")
     for text in ("", "rsk", "rsk_1", "rsk_1_", "rsk__x", "xyz_1_2", "RSK_1_2"):
         assert parse_key(text) is None
+
+
+def test_a_key_that_was_drawn_elsewhere_is_kept_once(database):
+    text = key_text("0a" * 8, "s" * 43)
+    for scope in ("read", "admin"):  # the second time nothing changes
+        assert database.keys.create("first", [scope], key=text) == ("0a" * 8, "s" * 43)
+    (kept,) = database.keys.list()
+    assert kept.matches("s" * 43) and kept.scopes == ("read",)
+    with pytest.raises(RequestError, match="has another secret: draw a new one"):
+        database.keys.create("first", ["read"], key=key_text("0a" * 8, "t" * 43))
+    database.keys.revoke("0a" * 8)
+    with pytest.raises(RequestError, match="has been revoked: draw a new one"):
+        database.keys.create("first", ["read"], key=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "secret", "rsk_1_" + "s" * 43, f"rsk_{'0a' * 8}_short", f"rsk_{'0a' * 8}_{'ß' * 43}"]
+)
+def test_a_drawn_key_that_could_be_guessed_is_refused(database, text):
+    with pytest.raises(RequestError, match=r"^The key must read rsk_ID_SECRET"):
+        database.keys.create("first", ["read"], key=text)
+    assert database.keys.list() == []
