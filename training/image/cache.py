@@ -6,6 +6,7 @@ Training cuts its crops out of the same pixels: keeping larger ones for it was t
 
     pixels.npy       uint8 [N, S, S, 3], `recsvc.pictures.fit_square` at the size that the encoder reads
     ids.*.npy        item id of each row
+    sums.npy         uint8 [N, 16], BLAKE2b of the bytes of each, so that a later training can tell what is new
     pictures.json    size, normalisation, labels, splits
 """
 
@@ -22,6 +23,7 @@ from recsvc.data import IdIndex, ImageTable, Problems
 from recsvc.data.staging import whole_folder
 from recsvc.errors import DatasetError, PictureError
 from recsvc.pictures import PictureInput, decode_picture, fit_square
+from training.image.sums import PictureSums, picture_sum
 from training.progress import Reporter
 
 Pixels = NDArray[np.uint8]
@@ -93,17 +95,20 @@ def _fill(folder: Path, images: ImageTable, size: int, reporter: Reporter) -> No
     count = len(images)
     shape = (count, size, size, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+    sums = np.zeros((count, PictureSums.SIZE), np.uint8)
     damaged = Problems()
     with reporter.work("image: pictures decoded", count) as work:
         for row in range(count):
+            content = images.read(row)
+            sums[row] = picture_sum(content)
             try:
-                pixels[row] = fit_square(decode_picture(images.read(row)), size)
+                pixels[row] = fit_square(decode_picture(content), size)
             except PictureError as error:
                 damaged.add(Path(images.place(row)), f"the image {error}.")
             work.update(row + 1)
     damaged.raise_if_any()
     pixels.flush()
-    images.ids.save(folder, "ids")
+    PictureSums(images.ids, sums).save(folder)
     facts: dict[str, Any] = {
         "format": _FORMAT,
         "size": size,

@@ -22,6 +22,7 @@ from training.image.task import ImageTask
 from training.loop import Trainer
 from training.progress import Reporter
 from training.run import Run
+from training.start_weights import load_start
 
 
 class ImageSpace:
@@ -60,6 +61,7 @@ class ImageSpace:
         """Fit the method; the weights of the last epoch end in ``model.safetensors``."""
         config = run.config
         task = ImageTask(self._cache(run), config.image, reporter)
+        load_start(run.folder / self.name, task.model)
         trainer = Trainer(
             task,
             config.image.loop,

@@ -31,11 +31,16 @@ def item_attributes(run: Run, data: SequenceData) -> ItemAttributes | None:
     config = run.config.sequence.model
     if not config.attributes:
         return None
-    values = [
-        [f"{name}={value}" for name in config.attributes for value in _listed(attributes.get(name))]
+    return ItemAttributes(*number_values(attribute_values(run, data)), config.dim)
+
+
+def attribute_values(run: Run, data: SequenceData) -> list[list[str]]:
+    """Of each of the model's items the values of the attributes that the run's configuration names."""
+    names = run.config.sequence.model.attributes
+    return [
+        [f"{name}={value}" for name in names for value in _listed(attributes.get(name))]
         for attributes in read_attributes(run, data)
     ]
-    return ItemAttributes(*number_values(values), config.dim)
 
 
 def read_attributes(run: Run, data: SequenceData) -> Attributes:

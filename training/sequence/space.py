@@ -22,6 +22,7 @@ from training.sequence.evaluation import evaluate_next_items
 from training.sequence.export import export_sequence
 from training.sequence.fit import SequenceTask, build_model
 from training.sequence.item_attributes import check_attributes, item_attributes
+from training.start_weights import load_start
 
 _WARMUP_HISTORIES = 16
 
@@ -62,6 +63,7 @@ class BehaviourSpace:
         _, data = self._data(run)
         task = SequenceTask(data, config.sequence, config.evaluation, item_attributes(run, data))
         folder = run.folder / self.name
+        load_start(folder, task.model)
         trainer = Trainer(
             task,
             config.sequence.loop,

@@ -1,0 +1,232 @@
+"""What a retraining gains by beginning from the champion's weights: CPU time and quality of warm against cold.
+
+    python benchmarks/retrain_starts.py ../shared/data/ml-1m-timed --out FOLDER [--before 0.9] [--users 1000]
+        [--seeds 0 1 2] [--set KEY=VALUE]... [--graph]
+
+The events are cut in time: a champion is trained on the first share of them, and challengers on all, once from random
+weights, once from the champion's as `recsvc retrain` begins, and once from random weights with as few passes as the
+warm one. All are judged on the challengers' test targets, none of which the champion has trained on. With --graph the
+`graph` space (it needs no pictures or times of its own): a training anew against an update near the changed edges, by
+the AUC of the test interactions. Prints Markdown tables. Run again, it goes on where it stopped.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from recsvc.data import make_split, read_dataset
+from recsvc.data.graph import HeteroGraph
+from recsvc.metrics.bootstrap import bootstrap_mean
+from recsvc.metrics.ranking import target_gains
+from recsvc.models.graph.meta_path import parse_meta_path
+from training import pipeline
+from training.config import Config, load_config
+from training.graph.data import interaction_key, load_held_out
+from training.graph.evaluate import judge_links
+from training.graph.fit import Tables, load_tables
+from training.graph.links import ask_links
+from training.graph.model import first_vectors
+from training.graph.paths import ChosenPaths, choose_paths
+from training.graph.update import update_model
+from training.progress import Reporter
+from training.retrain.starts import apply_starts, choose_starts
+from training.run import Run
+from training.runtime import available_cores
+from training.sequence.data import prepare_sequences
+from training.sequence.evaluate import evaluate_ranks, model_scorer
+from training.sequence.space import BehaviourSpace
+
+Gains = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: what it took and how good it is."""
+
+    cpu_seconds: float
+    passes: int
+    validation: float
+    gains: Gains
+    """NDCG@10 of every test target."""
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--before", type=float, default=0.9, help="share of the events that the champion knows")
+    parser.add_argument("--users", type=int, default=1000, help="users drawn at random")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument("--graph", action="store_true", help="the graph space in place of behaviour")
+    arguments = parser.parse_args()
+
+    before, after = parts(arguments.dataset, arguments.out, arguments.before, arguments.users)
+    if arguments.graph:
+        compare_graphs(before, after, arguments)
+        return 0
+    found: dict[str, list[Training]] = {}
+    for seed in arguments.seeds:
+        settings = [f"sequence.loop.seed={seed}", "runtime.threads=1", *arguments.settings]
+        for name, each in compare_starts(before, after, load_config(overrides=settings), arguments.out, seed).items():
+            found.setdefault(name, []).append(each)
+            ndcg = each.gains.mean()
+            print(f"seed {seed}, {name}: {each.cpu_seconds:.0f} CPU s, NDCG@10 {ndcg:.4f}", file=sys.stderr, flush=True)
+    print_starts(found, arguments)
+    return 0
+
+
+def parts(dataset: Path, out: Path, share: float, users: int) -> tuple[Path, Path]:
+    """Data set folders of the first share of the events in time, and of all, for some users."""
+    folders = out / "before", out / "after"
+    if not folders[1].is_dir():
+        (source,) = dataset.glob("interactions.*")
+        events = pl.read_csv(source) if ".csv" in source.name else pl.read_parquet(source)
+        chosen = events["user_id"].unique(maintain_order=True).sample(min(users, events["user_id"].n_unique()), seed=0)
+        events = events.filter(pl.col("user_id").is_in(chosen)).sort("timestamp", maintain_order=True)
+        for folder, part in zip(folders, (events.head(round(len(events) * share)), events), strict=True):
+            folder.mkdir(parents=True)
+            part.select("user_id", "item_id", "timestamp").write_csv(folder / "interactions.csv")
+            for name in ("edges.csv", "items.csv"):
+                if (dataset / name).is_file():
+                    (folder / name).write_bytes((dataset / name).read_bytes())
+    return folders
+
+
+def compare_starts(before: Path, after: Path, config: Config, out: Path, seed: int) -> dict[str, Training]:
+    """The champion's training, and those of the challengers."""
+    champion, _ = trained(before, out / f"champion-{seed}", config)
+    starts = choose_starts(read_dataset(after, config.data), config, champion, cold=False)
+    if starts.spaces["behaviour"].kind != "warm":
+        raise SystemExit(f"there is no warm start: {starts.spaces['behaviour'].reason}")
+    passes = starts.config.sequence.loop.epochs
+    short = load_config(overrides=[f"sequence.loop.epochs={passes}"], base=config)
+    found = {}
+    for name, settings, prepared in (
+        ("cold", config, None),
+        ("warm", starts.config, partial(apply_starts, champion=champion, starts=starts)),
+        (f"cold, {passes} passes", short, None),
+    ):
+        run, seconds = trained(after, out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}", settings, prepared)
+        found[name] = judged(run, seconds)
+    return found
+
+
+def trained(dataset: Path, folder: Path, config: Config, prepared: Any = None) -> tuple[Run, float]:
+    """A run, and the CPU seconds of its training; a finished one is read."""
+    if (folder / "seconds.json").is_file():
+        run = Run.open(folder)
+        return run, (run.read_json("seconds.json") or {})["cpu"]
+    begun = time.process_time()
+    pipeline.train(
+        dataset,
+        folder,
+        config=config,
+        only=["behaviour"],
+        resume=(folder / "run.json").is_file(),
+        prepared=prepared,
+        reporter=Reporter(),
+    )
+    run = Run.open(folder)
+    run.write_json("seconds.json", {"cpu": time.process_time() - begun})
+    return trained(dataset, folder, config)
+
+
+def judged(run: Run, seconds: float) -> Training:
+    """What a run came to on its test targets."""
+    log = run.load_log()
+    data = prepare_sequences(log, make_split(log, run.config.split))
+    model = BehaviourSpace().load_model(run, data)
+    ranks = evaluate_ranks(model_scorer(model, data, data.test), data, data.test, exclude_seen=True)
+    facts = run.read_json("behaviour.json") or {}
+    return Training(seconds, facts["epochs"], facts["best"], target_gains(ranks, 10)["ndcg"])
+
+
+def print_starts(found: dict[str, list[Training]], arguments: argparse.Namespace) -> None:
+    """The table of the behaviour space."""
+    print("| begins | passes | CPU s | of cold | validation NDCG@10 | test NDCG@10 | against cold, 95 % |")
+    print("|---|---|---|---|---|---|---|")
+    cold = found["cold"]
+    whole = fmean(each.cpu_seconds for each in cold)
+    for name, own in found.items():
+        seconds = fmean(each.cpu_seconds for each in own)
+        change = bootstrap_mean(np.mean([a.gains - b.gains for a, b in zip(own, cold, strict=True)], axis=0))
+        against = "-" if name == "cold" else f"{change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
+        print(
+            f"| {name} | {fmean(each.passes for each in own):.0f} | {seconds:.0f} | {seconds / whole:.2f} | "
+            f"{fmean(each.validation for each in own):.4f} | {fmean(each.gains.mean() for each in own):.4f} | "
+            f"{against} |"
+        )
+    print(
+        f"\n{arguments.dataset.name}, {len(cold[0].gains):,} users; champion on the first {arguments.before:.0%} of "
+        f"the events, challengers on all; seeds {', '.join(map(str, arguments.seeds))}; "
+        f"{' '.join(arguments.settings)}. "
+        "Leave-one-out, every item ranked, seen items out. The interval is a paired bootstrap over users of the mean "
+        "over seeds. The champion may have trained on validation targets of a challenger, so that the validation "
+        f"figure of a warm one flatters it; the test figure does not. One thread of {available_cores()} cores "
+        f"({platform.processor() or platform.machine()}), load at the end {os.getloadavg()[0]:.1f}; torch "
+        f"{torch.__version__}."
+    )
+
+
+def compare_graphs(before: Path, after: Path, arguments: argparse.Namespace) -> None:
+    """The table of the graph space."""
+    print("| graph | seed | CPU s | link AUC of test interactions | tokens |\n|---|---|---|---|---|")
+    for seed in arguments.seeds:
+        config = load_config(overrides=[f"graph.seed={seed}", "runtime.threads=1", *arguments.settings])
+        runs = {}
+        for name, dataset in (("champion", before), ("anew", after)):
+            folder = arguments.out / f"graph-{name}-{seed}"
+            begun = time.process_time()
+            resume = (folder / "run.json").is_file()
+            runs[name] = pipeline.train(
+                dataset, folder, config=config, only=["graph"], resume=resume, reporter=Reporter()
+            )
+            if not resume:
+                runs[name].write_json("seconds.json", {"cpu": time.process_time() - begun})
+        old, new = (HeteroGraph.load(run.data("graph")) for run in runs.values())
+        item_type = runs["anew"].catalogue().item_type
+        was = choose_paths(old, item_type, config.graph)
+        paths = ChosenPaths(tuple(parse_meta_path(str(each), new) for each in was.paths), was.weights, was.origin)
+        tables = [load_tables(run.folder / "graph") for run in runs.values()]
+        begun = time.process_time()
+        update = update_model(tables[0], old, new, paths, config.graph, reach=1)
+        took = time.process_time() - begun
+        whole = (runs["anew"].read_json("seconds.json") or {})["cpu"]
+        tokens = (runs["anew"].read_json("graph.json") or {})["tokens"]
+        for name, seconds, own, count in (
+            ("anew", whole, tables[1], tokens),
+            ("update, starts within 1 edge", took, update.tables, update.tokens),
+        ):
+            auc = link_auc(runs["anew"], new, own)
+            print(f"| {name} | {seed} | {seconds:.0f} | {auc:.4f} | {count:,} |", flush=True)
+    print(f"\n{arguments.dataset.name}; {' '.join(arguments.settings)}; the time of `anew` includes reading the data.")
+
+
+def link_auc(run: Run, graph: HeteroGraph, tables: Tables) -> float:
+    """AUC of the run's test interactions by a model, by cosine or both tables as its rule asks."""
+    key = interaction_key(run.catalogue().item_type, run.config)
+    relation = next(each for each in graph.relations if each.key == key)
+    held_out = load_held_out(run.data("graph"))
+    assert held_out is not None, "the data have interactions"
+    questions = ask_links(graph, relation, held_out, tables.counts > 0)
+    untrained = first_vectors(graph.num_nodes, run.config.graph.skip_gram.dim, run.config.graph.seed)
+    model, _ = judge_links(questions, graph, relation, tables, untrained, run.config.graph.skip_gram.rule)
+    return model["link_auc"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

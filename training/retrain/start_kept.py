@@ -1,0 +1,42 @@
+"""Taking a trained space over from the champion's run: its files are hard links."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from training.run import Run
+
+_NOT_KEPT = ("checkpoints",)
+
+
+def keep_space(run: Run, champion: Run, name: str, *, before: Callable[[Run, Path], None] | None = None) -> None:
+    """Give a run the trained space of another one, whole or not at all.
+
+    Args:
+        run: has the space not yet.
+        champion: has it.
+        name: of the space.
+        before: adds to the files, told the champion and where they lie.
+    """
+    folder, staging = run.folder / name, run.folder / f".{name}.keeping"
+    for left in (folder, staging):  # by a process that was killed
+        if left.exists():
+            shutil.rmtree(left)
+    shutil.copytree(
+        champion.folder / name, staging, copy_function=link, ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*")
+    )
+    if before is not None:
+        before(champion, staging)
+    staging.rename(folder)
+    facts = champion.read_json(f"{name}.json")
+    assert facts is not None, "only what is trained is kept"
+    run.write_json(f"{name}.json", facts)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or a copy where the file system knows no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
