@@ -5,6 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsvc.cli_bulk import (
+    AllItems,
+    AllUsers,
+    DatabaseOfAll,
+    DatasetOfAll,
+    HistoryKinds,
+    OutFile,
+    Threads,
+    recommend_everybody,
+    refuse_options_of_all,
+    similar_to_everything,
+)
 from recsvc.cli_releases import StoreFolder
 from recsvc.errors import PictureError, RequestError
 from recsvc.terminal import print_items
@@ -13,7 +25,7 @@ if TYPE_CHECKING:
     from recsvc.answers import Recommender
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-K = Annotated[int, typer.Option("-k", help="How many to return.", min=1)]
+K = Annotated[int, typer.Option("-k", "--k", help="How many to return.", min=1)]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Id to leave out; may be repeated.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", help="Id that may come back, no other; may be repeated.")]
 JsonFilter = Annotated[
@@ -41,8 +53,29 @@ def recommend(
     strict: Annotated[bool, typer.Option("--strict", help="What the model knows alone, be it fewer than -k.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each item is owed to.")] = False,
     as_json: AsJson = False,
+    all_users: AllUsers = False,
+    out: OutFile = None,
+    database: DatabaseOfAll = None,
+    dataset: DatasetOfAll = None,
+    history_kinds: HistoryKinds = "",
+    threads: Threads = None,
 ) -> None:
-    """Next items after a history: the service's answer, with no server."""
+    """Next items after a history: the service's answer, with no server; with --all-users for everybody at once."""
+    if all_users:
+        if history or explain or as_json:
+            raise RequestError("--all-users goes with no history, no --explain and no --json.")
+        wanted = _wanted(k, exclude, allow, json_filter, diversity, diversity_space)
+        recommend_everybody(
+            store,
+            out=out,
+            database=database,
+            dataset=dataset,
+            history_kinds=history_kinds,
+            threads=threads,
+            question={**wanted, "exclude_seen": not keep_seen, "strict": strict},
+        )
+        return
+    refuse_options_of_all(out=out, dataset=dataset, threads=threads)
     answer = _open(store).recommend(
         history or [],
         exclude_seen=not keep_seen,
@@ -74,10 +107,26 @@ def similar(
     diversity: Diversity = 0.0,
     diversity_space: DiversitySpace = None,
     as_json: AsJson = False,
+    all_items: AllItems = False,
+    out: OutFile = None,
+    database: DatabaseOfAll = None,
+    threads: Threads = None,
 ) -> None:
-    """Things near others, or items that look like a picture: the service's answer, with no server."""
+    """Things near others, or items that look like a picture: the service's answer, with no server.
+
+    With --all-items the neighbours of every item at once.
+    """
     from recsvc.answers import IMAGE_SPACE, SEQUENCE_SPACE
 
+    if all_items:
+        if ids or image or node_type or target_type or as_json:
+            raise RequestError("--all-items goes with no ids, no --image, no types and no --json.")
+        wanted = _wanted(k, exclude, allow, json_filter, diversity, diversity_space)
+        similar_to_everything(
+            store, out=out, database=database, threads=threads, space=space or SEQUENCE_SPACE, wanted=wanted
+        )
+        return
+    refuse_options_of_all(out=out, threads=threads)
     if bool(ids) == (image is not None):
         raise RequestError("Give either ids or --image FILE.")
     wanted = _wanted(k, exclude, allow, json_filter, diversity, diversity_space)

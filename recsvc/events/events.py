@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Delete, Row, Select, bindparam, delete, func, or_, select, text, tuple_
+from sqlalchemy import Connection, Delete, Row, Select, bindparam, delete, func, or_, select, text, true, tuple_
 
 from recsvc.events.connections import Connections
-from recsvc.events.forgetting import Tombstones
+from recsvc.events.forgetting import Times, Tombstones
 from recsvc.events.limits import MAX_NAME_BYTES, is_storable, text_flaw
 from recsvc.events.schema import answers, events
 from recsvc.events.times import EPOCH, current, from_milliseconds, to_milliseconds
@@ -22,6 +22,7 @@ _PRUNED_AT_ONCE = 20_000
 _BY_IDS = select(*(column for column in events.c if column is not events.c.sequence)).where(
     events.c.event_id.in_(bindparam("ids", expanding=True))
 )
+_KNOWN = select(events.c.event_id).where(events.c.event_id.in_(bindparam("ids", expanding=True)))
 _NEXT_SEQUENCES = text("SELECT nextval(pg_get_serial_sequence('events', 'sequence')) FROM generate_series(1, :count)")
 
 
@@ -103,9 +104,8 @@ class EventStore:
             .order_by(events.c.time.desc(), events.c.sequence.desc())
             .limit(bindparam("limit"))
         )
-        if history_kinds:
-            history = history.where(or_(*(events.c.kind == kind for kind in sorted(history_kinds))))
-        self._history = connections.prepared(history)
+        self._in_history = or_(*(events.c.kind == kind for kind in sorted(history_kinds))) if history_kinds else true()
+        self._history = connections.prepared(history.where(self._in_history) if history_kinds else history)
         self._insertion = connections.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
 
     def add(self, events: Sequence[Event], *, now: datetime | None = None) -> list[Outcome]:
@@ -130,6 +130,43 @@ class EventStore:
             return []
         rows = self._connections.fetch(self._history, {"user": user_id, "limit": limit})
         return [item_id for (item_id,) in reversed(rows)]
+
+    def histories(self, after: str | None, users: int, limit: int = 200) -> list[tuple[str, list[str]]]:
+        """Return the next ``users`` users behind one, in the database's order of ids, each with their `history`.
+
+        Args:
+            after: the last user that has been returned; None: begin.
+            users: how many users at most; fewer are the last.
+            limit: as of `history`.
+        """
+        ids = select(events.c.user_id).where(self._in_history)
+        if after is not None:
+            ids = ids.where(events.c.user_id > after)
+        ids = ids.distinct().order_by(events.c.user_id).limit(users)
+        newest_first = (events.c.time.desc(), events.c.sequence.desc())
+
+        def work(connection: Connection) -> list[tuple[str, list[str]]]:
+            found = connection.execute(ids).scalars().all()
+            if not found:
+                return []
+            place = func.row_number().over(partition_by=events.c.user_id, order_by=newest_first).label("place")
+            ranked = select(events.c.user_id, events.c.item_id, place)
+            ranked = ranked.where(events.c.user_id.between(found[0], found[-1]), self._in_history)
+            newest = ranked.subquery()
+            query = select(newest.c.user_id, newest.c.item_id).where(newest.c.place <= limit)
+            histories: dict[str, list[str]] = {user_id: [] for user_id in found}
+            for user_id, item_id in connection.execute(query.order_by(newest.c.user_id, newest.c.place.desc())):
+                # Somebody whose first event has come since then is left for the next time.
+                if user_id in histories:
+                    histories[user_id].append(item_id)
+            return list(histories.items())
+
+        return self._connections.read(work)
+
+    def count_users(self) -> int:
+        """Return how many users have a history."""
+        query = select(func.count(events.c.user_id.distinct())).where(self._in_history)
+        return int(self._page(query)[0][0])
 
     def timeline(self, user_id: str, limit: int = 200, before: Place | None = None) -> list[StoredEvent]:
         """Return a user's newest ``limit`` events of any kind, newest first; the next page is ``before`` the last."""
@@ -157,6 +194,27 @@ class EventStore:
         if since is not None:
             query = query.where(events.c.time >= to_milliseconds(since))
         return bool(self._page(query))
+
+    def known(self, event_ids: Collection[str]) -> set[str]:
+        """Return those of ``event_ids`` whose events are here."""
+        asked = [event_id for event_id in event_ids if is_storable(event_id)]
+
+        def work(connection: Connection) -> set[str]:
+            found: set[str] = set()
+            for start in range(0, len(asked), _IN_ONE_QUERY):
+                found.update(connection.execute(_KNOWN, {"ids": asked[start : start + _IN_ONE_QUERY]}).scalars())
+            return found
+
+        return self._connections.read(work)
+
+    def forgotten(self, users: Collection[str]) -> Times:
+        """Return those of ``users`` who have been forgotten, and until when (epoch milliseconds)."""
+        asked = [user for user in users if is_storable(user)]
+
+        def work(connection: Connection) -> Times:
+            return self._tombstones.until(connection, asked) if self._tombstones.any(connection) else {}
+
+        return self._connections.read(work)
 
     def forget(self, user_id: str, *, now: datetime | None = None) -> Forgotten:
         """Delete all events and answers of a user, and refuse from now on what they did until now.
