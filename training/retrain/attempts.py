@@ -21,13 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recsvc.errors import ConfigError, ReleaseError, RunError
+from recsvc.errors import ConfigError, ReleaseError
 from recsvc.releases import Store
 from training.config import Config, parse_config
 from training.retrain.decisions import FINAL, Decision, Outcome
 from training.retrain.files import read_json, remove_folder, sweep_trash, write_json
-from training.retrain.gate import Contender
-from training.run import Run
+from training.retrain.gate_verdict import Contender
 
 _FORMAT = 1
 
@@ -183,12 +182,9 @@ class Attempts:
         """Delete what has been trained in an attempt."""
         remove_folder(attempt.run_folder)
 
-    def run_of(self, key: str | None) -> Run | None:
-        """The run of an attempt, or None if it is gone or of another version."""
-        try:
-            return None if key is None else Run.open(self._folder / key / "run")
-        except RunError:
-            return None
+    def run_folder_of(self, key: str) -> Path:
+        """The run folder of an attempt, which may be gone."""
+        return self._folder / key / "run"
 
     def tidy(self, keep: int, champion: str | None) -> None:
         """Delete finished attempts but the newest, that of the champion, and what nobody needs of those that stay.
@@ -197,10 +193,10 @@ class Attempts:
             keep: how many of the newest stay.
             champion: key of the attempt that the champion came from.
         """
-        finished = {attempt: ended for attempt in self._all() if (ended := attempt.read("decision.json")) is not None}
-        trained = [attempt for attempt, ended in finished.items() if ended["decision"] in FINAL]
-        kept = {champion, *(attempt.key for attempt in trained[:keep])}
-        for attempt, ended in finished.items():
+        finished = [(attempt, ended) for attempt in self._all() if (ended := attempt.read("decision.json")) is not None]
+        final = [attempt.key for attempt, ended in finished if ended["decision"] in FINAL]
+        kept = {champion, *final[:keep]}
+        for attempt, ended in finished:
             if attempt.key not in kept:
                 self.drop(attempt)
                 continue

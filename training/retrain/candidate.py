@@ -6,7 +6,7 @@ from recsvc.errors import ReleaseError
 from recsvc.releases import Manifest, ManifestDraft, Store, read_manifest
 from recsvc.releases.stages import StageHook, no_hook
 from training.retrain.files import link_file
-from training.retrain.gate import Contender
+from training.retrain.gate_verdict import Contender
 
 
 def publish_same(challenger: Contender, store: Store, *, stage: StageHook = no_hook) -> None:

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recsvc.data import Dataset, read_dataset
+from recsvc.errors import RunError
 from recsvc.releases import Store
 from training import pipeline
 from training.config import Config, parse_config
 from training.retrain.attempts import Attempt, Attempts
 from training.retrain.candidate import attempt_of, champion_of
-from training.retrain.drift import Finding, compare_profiles
-from training.retrain.gate import Contender
+from training.retrain.drift import compare_profiles
+from training.retrain.findings import Finding
+from training.retrain.gate_verdict import Contender
 from training.retrain.profile import profile_dataset
 from training.retrain.snapshot import open_snapshot
 from training.retrain.stages import Boundary, Stage, Stages
@@ -42,7 +44,7 @@ def look_at_data(attempt: Attempt, store: Store, stages: Stages) -> list[Finding
                 now=datetime.now(UTC),
             )
             facts = open_snapshot(attempt.snapshot_folder).facts
-            found = {"snapshot": facts, "profile": profile, "findings": [asdict(finding) for finding in findings]}
+            found = {"snapshot": facts, "profile": profile, "findings": [finding.facts() for finding in findings]}
             attempt.write("data.json", found)
         findings = [Finding(**finding) for finding in found["findings"]]
         for finding in findings:
@@ -56,13 +58,22 @@ def make_challenger(attempt: Attempt, attempts: Attempts, store: Store, stages: 
     challenger = attempt.challenger()
     if challenger is not None:
         return challenger
-    champions = attempts.run_of(attempt_of(store, attempt.asked.champion))
+    champions = champions_run(attempt, attempts, store)
     starts = choose(attempt, attempts, champions, stages)
     run = _train(attempt, champions, starts, stages)
     with stages.stage(Stage.EVALUATION, ", ".join(pipeline.trained_spaces(run))):
         pipeline.evaluate(run, reporter=stages.reporter)
         stages.passed(Boundary.EVALUATED)
     return _export(attempt, run, stages)
+
+
+def champions_run(attempt: Attempt, attempts: Attempts, store: Store) -> Run | None:
+    """The run that the champion was made of, or None if it is gone or of another version."""
+    key = attempt_of(store, attempt.asked.champion)
+    try:
+        return None if key is None else Run.open(attempts.run_folder_of(key))
+    except RunError:
+        return None
 
 
 def choose(attempt: Attempt, attempts: Attempts, champions: Run | None, stages: Stages) -> Starts:
@@ -119,7 +130,9 @@ def _export(attempt: Attempt, run: Run, stages: Stages) -> Contender:
         },
     }
     with stages.stage(Stage.EXPORT, "the challenger"):
-        pipeline.publish(run, attempt.candidate, facts=facts, stage=stages.passed, reporter=stages.reporter)
+        pipeline.publish(
+            run, attempt.candidate, facts=facts, stage=stages.within("candidate"), reporter=stages.reporter
+        )
         challenger = attempt.challenger()
         assert challenger is not None, "a release that has just been published is there"
         stages.passed(Boundary.EXPORTED)

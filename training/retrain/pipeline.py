@@ -2,6 +2,8 @@
 
 What has become whole is found by the next process: the pinned snapshot, the trained run, the exported challenger, the
 verdict, the published release. So the end is the same however often it was begun, and nothing is published in part.
+
+What trains and judges is imported when it comes to that: to find that nothing is new takes no torch.
 """
 
 from dataclasses import dataclass, replace
@@ -14,13 +16,10 @@ from training.config import Config
 from training.progress import Reporter
 from training.retrain.attempts import Asked, Attempt, Attempts, key_of
 from training.retrain.candidate import attempt_of, leading_of
-from training.retrain.challenge import choose, look_at_data, make_challenger
 from training.retrain.decisions import FINAL, Decision, DecisionLog, now
 from training.retrain.lock import store_lock, work_lock
-from training.retrain.promotion import promote
 from training.retrain.snapshot import Sources, open_snapshot, still_allowed, take_snapshot
 from training.retrain.stages import Boundary, Stage, Stages
-from training.runtime import prepare_process
 from training.signals import InterruptedTrainingError
 
 
@@ -105,14 +104,16 @@ class _Retraining:
 
     def rehearse(self) -> Decision:
         """Everything before training, of which nothing is kept."""
+        from training.retrain.challenge import champions_run, choose, look_at_data
+
         self._clear()
         key = self._snapshot()
         attempt = Attempt(self._attempts.incoming, self._asked)
         findings = look_at_data(attempt, self._store, self._stages)
-        champions = self._attempts.run_of(attempt_of(self._store, self._asked.champion))
+        champions = champions_run(attempt, self._attempts, self._store)
         choose(attempt, self._attempts, champions, self._stages)
         refusals = [finding.sentence for finding in findings if finding.level == "refuse"]
-        said = " ".join(["these data would be refused.", *refusals]) if refusals else "these data would be learnt from"
+        said = f"these data would be refused: {'; '.join(refusals)}" if refusals else "these data would be learnt from"
         if self._earlier(key):
             said += f"; {self._said(self._earlier(key)[-1])}"
         decision = attempt.decide("dry run", said, seconds=self._stages.seconds)
@@ -120,7 +121,6 @@ class _Retraining:
         return replace(decision, key=key)
 
     def _clear(self) -> None:
-        prepare_process(self._request.config.runtime)
         for key in self._attempts.clear():
             self._say(f"attempt {key} was made by another version of recsvc, and is gone")
 
@@ -161,6 +161,7 @@ class _Retraining:
             return finished
         if earlier and asked.force is None:
             self._attempts.clear()
+            self._tidy()
             reason, seconds = self._said(earlier[-1]), dict(self._stages.seconds)
             return replace(earlier[-1], decision="nothing new", reason=reason, seconds=seconds)
         if earlier:
@@ -197,12 +198,17 @@ class _Retraining:
         return self._close(attempt, decision or self._decide(attempt))
 
     def _decide(self, attempt: Attempt) -> Decision:
+        from training.retrain.challenge import look_at_data, make_challenger
+        from training.retrain.promotion import promote
+        from training.runtime import prepare_process
+
+        prepare_process(attempt.asked.config.runtime)
         seconds = self._stages.seconds
         try:
             findings = look_at_data(attempt, self._store, self._stages)
             refusals = [finding.sentence for finding in findings if finding.level == "refuse"]
             if refusals:
-                return attempt.decide("refused", " ".join(refusals), seconds=seconds)
+                return attempt.decide("refused", "; ".join(refusals), seconds=seconds)
             challenger = make_challenger(attempt, self._attempts, self._store, self._stages)
         except DatasetError as error:
             # Such data become no better by trying again; newer ones may.
@@ -213,17 +219,21 @@ class _Retraining:
 
     def _close(self, attempt: Attempt, decision: Decision) -> Decision:
         """Write the decision down, in the log first, and delete what is no longer needed."""
-        config = attempt.asked.config.retrain
+        keep = self._asked.config.retrain.keep_releases
         with self._stages.stage(Stage.CLOSING, decision.decision):
             self._log.add(decision, midway=lambda: self._stages.passed(Boundary.MID_LOG))
             self._stages.passed(Boundary.LOGGED)
             attempt.write("decision.json", decision.facts())
             self._stages.passed(Boundary.DECIDED)
             if self._store.promotions():
-                self._store.gc(config.keep_releases)
-            self._attempts.tidy(config.keep_attempts, attempt_of(self._store, leading_of(self._store)))
+                self._store.gc(keep)
+            self._tidy()
             self._stages.passed(Boundary.TIDIED)
         return decision
+
+    def _tidy(self) -> None:
+        keep = self._asked.config.retrain.keep_attempts
+        self._attempts.tidy(keep, attempt_of(self._store, leading_of(self._store)))
 
     def _say(self, text: str) -> None:
         self._stages.reporter.line(text)

@@ -6,7 +6,8 @@ from recsvc.releases import Store
 from training.retrain.attempts import Attempt
 from training.retrain.candidate import champion_of, leading_of, publish_same
 from training.retrain.decisions import Decision
-from training.retrain.gate import Contender, judge
+from training.retrain.gate import judge
+from training.retrain.gate_verdict import Contender
 from training.retrain.stages import Boundary, Stage, Stages
 from training.run import Run
 
@@ -22,12 +23,12 @@ def promote(attempt: Attempt, challenger: Contender, store: Store, stages: Stage
         if not verdict["accepted"] and force is None:
             return attempt.decide("kept", verdict["reason"], release=challenger.release, seconds=stages.seconds)
         with stages.stage(Stage.PUBLISHING, challenger.release):
-            publish_same(challenger, store, stage=stages.passed)
+            publish_same(challenger, store, stage=stages.within("release"))
             stages.passed(Boundary.IN_STORE)
             # Somebody may have activated another release while the challenger was judged: then once more.
             if leading_of(store) == (None if champion is None else champion.release):
                 why = _reason(verdict, force)
-                store.activate(challenger.release, actor=ACTOR, reason=why, stage=stages.passed)
+                store.activate(challenger.release, actor=ACTOR, reason=why, stage=stages.within("release"))
                 stages.passed(Boundary.ACTIVE)
     why = _reason(attempt.read("verdict.json") or {}, force)
     return attempt.decide("published", why, release=challenger.release, seconds=stages.seconds)

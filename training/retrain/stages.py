@@ -68,6 +68,10 @@ class Stages:
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + taken, 3)
         self.reporter.line(f"{stage}: {taken:.2f} s")
 
+    def within(self, what: str) -> StageHook:
+        """A hook for the stages of a release that is being published: their names follow that of what it is."""
+        return lambda stage: self.passed(f"{what} {stage}")
+
     def tell(self, stage: Stage, text: str) -> None:
         """Say something of a stage in the form that a job's progress is read from."""
         stages = list(Stage)
