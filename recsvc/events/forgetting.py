@@ -51,6 +51,10 @@ class Tombstones:
                 found[by_hash[bytes(user_hash)]] = time
         return found
 
+    def any(self, connection: Connection) -> bool:
+        """Whether anybody has been forgotten."""
+        return connection.execute(select(forgotten.c.time).limit(1)).first() is not None
+
     def lock(self, connection: Connection) -> None:
         """Wait for all writers, and keep new ones out until the transaction ends."""
         self._connections.lock(connection, _LOCK)

@@ -1,8 +1,8 @@
 """What the data of a retraining must be like: retention, and from where on new data are refused.
 
-Each limit is a floor under the differences between days: a day is refused if it lies beyond the limit **and** is worse
-by the factor `margin` than the worst of the earlier days that are there to compare with. So a shop in which one item
-takes half the clicks every day is not refused for it, and a quiet one is as soon as that begins.
+Limits are for windows of events, days by default. A window is refused if it lies beyond the limit and is also worse, by
+the factor `margin`, than nearly all of the champion's own windows. So a shop in which one item takes half the clicks
+every day is not refused for it, and another one is on the day on which that begins.
 """
 
 from pydantic import Field
@@ -46,7 +46,7 @@ class DataCareConfig(Section):
         30.0, gt=0, description="Longest silence, in days, after which events may go on; longer means wrong clocks."
     )
     min_volume: float = Field(
-        0.08,
+        0.2,
         ge=0,
         le=1,
         description="Smallest volume of the newest window, as a share of an ordinary one (the median).",
@@ -65,6 +65,9 @@ class DataCareConfig(Section):
     )
     max_item_share: float = Field(0.2, ge=0, le=1, description="Largest share of a window's events on one item.")
     max_user_share: float = Field(0.5, ge=0, le=1, description="Largest share of a window's events by one user.")
+    max_events_per_user: float = Field(
+        5.0, gt=0, description="Largest number of events of a user in a window, on average."
+    )
     human_events: int = Field(
         5000, ge=1, description="Events of one user in a window (scaled to 24 hours) that no human is capable of."
     )
@@ -92,7 +95,7 @@ class DataCareConfig(Section):
     )
     max_kind_shift: float = Field(0.2, ge=0, le=1, description="Largest divergence, likewise, of the kinds of event.")
     min_order: float = Field(
-        0.4,
+        0.55,
         le=1,
         description="Smallest sense in the order of events: the logarithm of how far successive items are above "
         "chance, as a share of the least of the earlier windows.",
