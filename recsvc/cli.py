@@ -17,6 +17,8 @@ import recsvc
 from recsvc.cli_answers import recommend, similar
 from recsvc.cli_events import events_app
 from recsvc.cli_export import export
+from recsvc.cli_increment import increment
+from recsvc.cli_jobs import jobs_app, worker
 from recsvc.cli_keys import keys_app
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
@@ -36,10 +38,13 @@ config_app = typer.Typer(help="Show the configuration and its schema.", no_args_
 app.add_typer(releases_app, name="releases")
 app.add_typer(events_app, name="events")
 app.add_typer(keys_app, name="keys")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(config_app, name="config")
 app.command()(metapaths)
 app.command()(export)
+app.command()(worker)
 app.command()(retrain)
+app.command()(increment)
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder that `recsvc train` made.", show_default=False)]
@@ -283,7 +288,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    if {"train", "retrain", "evaluate", "tune", "sweep", "metapaths", "demo"}.intersection(sys.argv[1:2]):
+    if {"train", "retrain", "increment", "evaluate", "tune", "sweep", "metapaths", "demo"}.intersection(sys.argv[1:2]):
         from recsvc.models.graph.wide_vectors import prefer_wide_vectors
 
         prefer_wide_vectors()

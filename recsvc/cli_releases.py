@@ -54,7 +54,7 @@ def releases_activate(release: ReleaseId, store: StoreFolder, reason: Reason = "
     """Verify a release and let it take traffic."""
     from recsvc.releases import Store
 
-    Store(store).activate(release, actor=_actor(), reason=reason)
+    Store(store).activate(release, actor=current_user(), reason=reason)
     print(release)
 
 
@@ -67,7 +67,7 @@ def releases_split(
     """Verify releases and let them share the traffic; the first leads, and answers for one that fails."""
     from recsvc.releases import Store
 
-    Store(store).split([_share(text) for text in shares], actor=_actor(), reason=reason)
+    Store(store).split([_share(text) for text in shares], actor=current_user(), reason=reason)
     print("\n".join(shares))
 
 
@@ -76,7 +76,7 @@ def releases_rollback(store: StoreFolder, reason: Reason = "asked for") -> None:
     """Go back to the release that was active before."""
     from recsvc.releases import Store
 
-    print(Store(store).rollback(actor=_actor(), reason=reason))
+    print(Store(store).rollback(actor=current_user(), reason=reason))
 
 
 @releases_app.command("gc")
@@ -99,7 +99,8 @@ def _share(text: str) -> tuple[str, float]:
         raise ReleaseError(f"{text!r} is no share: write ID=SHARE, such as {release or share}=0.1.") from None
 
 
-def _actor() -> str:
+def current_user() -> str:
+    """The name of whoever runs the command."""
     import getpass
 
     try:

@@ -1,11 +1,13 @@
 """Rows of the table of jobs, read, and the time by one clock for all workers."""
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, literal
+from sqlalchemy import BigInteger, ColumnElement, cast, func, literal, select
 
 from recsvc.events.connections import Connections
+from recsvc.events.schema import secrets
 from recsvc.events.times import current, from_milliseconds
 from recsvc.jobs.job import Job, Progress
 
@@ -15,6 +17,14 @@ def clock(connections: Connections) -> ColumnElement[int]:
     if connections.is_sqlite:
         return literal(current(), BigInteger)
     return cast(func.floor(func.extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
+
+
+def database_name(connections: Connections) -> str:
+    """A name that this database alone has, wherever it is reached from."""
+    query = select(secrets.c.value).where(secrets.c.name == "forgotten")
+    value = connections.read(lambda connection: connection.execute(query).scalar_one())
+    # Of the key that the database has drawn for itself; nothing of the key can be read from it.
+    return f"recsvc{hashlib.sha256(b'name of the queue' + bytes(value)).hexdigest()[:16]}"
 
 
 def read_job(row: Any) -> Job:
