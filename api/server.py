@@ -1,13 +1,11 @@
 """Runs the application under uvicorn: one process or several, a drain before the port closes, exit code 0 after it."""
 
 import asyncio
-import errno
 import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,8 +14,9 @@ import uvicorn
 
 from api import interpreter
 from api.logs import configure_logging, log_event
+from api.port import BACKLOG, HANDSHAKE_SECONDS, accept_all, hear_no_more, listen
 from api.settings import Settings
-from recsvc.errors import ConfigError, RecsvcError, ReleaseError
+from recsvc.errors import ConfigError, ReleaseError
 
 if TYPE_CHECKING:  # they bring NumPy and FAISS, which must not be loaded before their threads are bounded
     from fastapi import FastAPI
@@ -25,7 +24,6 @@ if TYPE_CHECKING:  # they bring NumPy and FAISS, which must not be loaded before
     from api.protocol import Connections
     from api.tracing import Tracing
 
-_BACKLOG = 2048
 _OTHER_FILES = 256  # those of releases, the database, the log
 _TRACES_TO = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -42,7 +40,7 @@ def serve(settings: Settings) -> None:
     """
     if not settings.store.is_dir():
         raise ReleaseError(f"There is no store at {settings.store}: publish a release to make one.")
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     configure_logging()
     host, port = listener.getsockname()[:2]
     log_event("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -102,7 +100,7 @@ def configure(app: "FastAPI", settings: Settings) -> tuple[uvicorn.Config, "Conn
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     return config, connections
@@ -145,8 +143,15 @@ class _DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port, after taking what has already come to it, and end."""
-        come = [connection for listener in sockets or () for connection in _accept_all(listener)]
+        """Close the port, after taking what has come to it, and end.
+
+        The workers share one port, so that whichever of them closes it last takes what the others have left.
+        """
+        listeners = sockets or []
+        for listener in listeners:
+            hear_no_more(listener)
+        await asyncio.sleep(HANDSHAKE_SECONDS)  # meanwhile connections are taken as ever
+        come = [connection for listener in listeners for connection in accept_all(listener)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -182,31 +187,3 @@ def _allow_open_files(count: int) -> None:
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that have come and were not taken yet: closing a port resets them."""
-    with suppress(BlockingIOError):  # uvloop has made the socket non-blocking
-        while True:
-            yield listener.accept()[0]
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; made here because uvicorn would end the process where the port is taken."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (socket.gaierror, UnicodeError) as error:
-        raise RecsvcError(f"The host {host!r} is not an address of this machine: give another.") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise RecsvcError(f"Port {port} on {host} is in use: choose another port.") from error
-        raise RecsvcError(f"Port {port} on {host} cannot be opened: {error.strerror}.") from error
-    return listener
