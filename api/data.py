@@ -175,6 +175,12 @@ class DataLayer:
         """Whether an item's state lets it be in answers; None as long as the states are not known."""
         return None if self._states_version is None else item_id not in self._blocked
 
+    async def expiry(self, item_id: str) -> datetime | None:
+        """From when on an item is in no answer; None: never, or the database cannot be asked."""
+        with suppress(ProblemError):  # an item's title needs no database
+            return (await self._do(lambda database: database.states.find(item_id))).expires
+        return None
+
     async def _served(self, recommendation_id: str) -> Shown | None:
         served = await self._do(lambda database: database.answers.served(recommendation_id))
         return None if served is None else _shown(served)

@@ -55,6 +55,7 @@ async def get_item(
         attributes=item.attributes,
         popularity=item.popularity,
         available=data.is_available(item_id),
+        expires=await data.expiry(item_id),
     )
 
 

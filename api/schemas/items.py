@@ -1,5 +1,6 @@
 """`GET /v1/items/{item_id}` and `POST /v1/items:state`."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,6 +57,7 @@ class ItemAnswer(BaseModel):
                     "attributes": {"genres": ["Musical", "Romance"]},
                     "popularity": 636,
                     "available": True,
+                    "expires": "2027-01-01T00:00:00Z",
                 }
             ]
         }
@@ -69,4 +71,8 @@ class ItemAnswer(BaseModel):
     available: Annotated[
         bool | None,
         Field(description="False while its state keeps it out of answers; null as long as the states are not known."),
+    ]
+    expires: Annotated[
+        datetime | None,
+        Field(description="From then on it is in no answer; null: never, or the database cannot be asked for now."),
     ]

@@ -116,7 +116,12 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of the catalogue; ``available`` is None as long as the service does not know the states."""
+    """An item of the catalogue.
+
+    Attributes:
+        available: Whether it may be in answers; None as long as the service does not know the states.
+        expires: From when on it may not; None: never, or the service has no database to ask.
+    """
 
     release: str
     item_id: str
@@ -124,6 +129,7 @@ class Item:
     attributes: dict[str, str | list[str]]
     popularity: int
     available: bool | None
+    expires: datetime | None
 
 
 @dataclass(frozen=True)

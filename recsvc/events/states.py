@@ -77,6 +77,14 @@ class ItemStateStore:
         """Return a number that grows whenever states are set; ask for it before `blocked`, not after."""
         return int(self._connections.read(lambda connection: connection.execute(_VERSION).scalar_one()))
 
+    def find(self, item_id: str) -> ItemState:
+        """Return the state of an item; one that nothing is stored of is available for ever."""
+        query = select(item_states.c.available, item_states.c.expires).where(item_states.c.item_id == item_id)
+        row = self._connections.read(lambda connection: connection.execute(query).one_or_none())
+        if row is None:
+            return ItemState(item_id)
+        return ItemState(item_id, row.available, None if row.expires is None else from_milliseconds(row.expires))
+
     def blocked(self, now: datetime | None = None) -> tuple[frozenset[str], datetime | None]:
         """Return the items that may be in no answer at ``now``, and when the next one expires, if any will."""
         instant = current(now)

@@ -133,6 +133,7 @@ def test_an_item_is_found_whatever_its_id(client: httpx.Client, tiny, release: s
                 "attributes": tiny.attributes(item_id),
                 "popularity": int(tiny.popularity[tiny.ids.index(item_id)]),
                 "available": True,
+                "expires": None,
             }
 
 

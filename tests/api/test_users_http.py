@@ -127,14 +127,17 @@ def test_a_chain_of_pages_repeats_nothing(service: httpx.Client, tiny, is_proble
 
 def test_states_keep_items_out(service: httpx.Client) -> None:
     before = ids(service.post(RECOMMEND, json={"history": ["1193"], "k": 3}))
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    moment = datetime.now(UTC).replace(microsecond=500_000) + timedelta(seconds=1)
+    soon = moment.isoformat().replace("+00:00", "Z")
     states = [{"item_id": before[0], "available": False}, {"item_id": before[1], "expires": soon}]
     assert service.post(STATES, json={"states": states}).json() == {"updated": 2}
     after = ids(service.post(RECOMMEND, json={"history": ["1193"], "k": 30}))
     assert before[0] not in after and before[1] in after
-    assert service.get(f"/v1/items/{before[0]}").json()["available"] is False
+    states_of = [service.get(f"/v1/items/{item_id}").json() for item_id in before[:2]]
+    assert [(state["available"], state["expires"]) for state in states_of] == [(False, None), (True, soon)]
     wait_for(lambda: before[1] not in ids(service.post(RECOMMEND, json={"history": ["1193"], "k": 30})))
-    assert service.get(f"/v1/items/{before[1]}").json()["available"] is False
+    expired = service.get(f"/v1/items/{before[1]}").json()
+    assert (expired["available"], expired["expires"]) == (False, soon)
     back = [{"item_id": item_id} for item_id in before[:2]]
     service.post(STATES, json={"states": back})
     assert ids(service.post(RECOMMEND, json={"history": ["1193"], "k": 3})) == before

@@ -40,6 +40,13 @@ def test_a_state_replaces_the_one_before(database, noon):
     assert database.states.blocked(noon) == ({"c"}, None)
 
 
+def test_the_state_of_one_item(database, noon):
+    states = [ItemState("sold out", available=False), ItemState("expires", expires=noon), ItemState("plain")]
+    database.states.set(states)
+    assert [database.states.find(state.item_id) for state in states] == states
+    assert database.states.find("unheard of") == ItemState("unheard of")
+
+
 def test_thousands_at_once(database):
     states = [ItemState(f"item {i}", available=False) for i in range(2500)]
     database.states.set(states)
