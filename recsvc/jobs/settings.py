@@ -17,7 +17,10 @@ _MARGIN_SECONDS = 5.0
 class WorkerSettings(BaseSettings):
     """Settings of one worker, for instance ``RECSVC_DATASET=/data/shop``."""
 
-    model_config = SettingsConfigDict(env_prefix="RECSVC_", frozen=True, extra="forbid", hide_input_in_errors=True)
+    # A variable that is empty is one that is not set: a composition leaves out what nobody has said.
+    model_config = SettingsConfigDict(
+        env_prefix="RECSVC_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     store: Annotated[Path, Field(description="Folder of the releases, which jobs write.")]
     database: Annotated[
