@@ -174,7 +174,7 @@ def _judge_by_view(
     methods: Mapping[str, PixelEncoder], cache: PictureCache, config: ImageConfig, settings: ImageEvaluation
 ) -> tuple[dict[str, Any], dict[str, Gains]]:
     queries = np.sort(np.random.default_rng(settings.seed).permutation(len(cache))[:_MOST_VIEWS])
-    views = _stored_views(cache, queries, config, settings.seed)
+    views = stored_views(cache, queries, config, settings.seed)
     protocol = {
         "task": "a random view of a picture, drawn as in training, finds its picture",
         "queries": f"{len(queries)} pictures" + ("" if len(queries) == len(cache) else ", drawn at random"),
@@ -198,7 +198,7 @@ def _view_gains(views: Float32, gallery: Float32, rows: Int64) -> Gains:
     return {"view_hit@1": (ranks <= 1).astype(np.float64), "view_mrr": 1 / ranks}
 
 
-def _stored_views(cache: PictureCache, rows: Int64, config: ImageConfig, seed: int) -> Pixels:
+def stored_views(cache: PictureCache, rows: Int64, config: ImageConfig, seed: int) -> Pixels:
     """One random view of each row's picture, as 8-bit pixels: a view is asked about like any other picture."""
     mean, std = (np.array(each, np.float32)[:, None, None] for each in (cache.spec.mean, cache.spec.std))
     view, cpu = config.views.view_set().first, torch.device("cpu")

@@ -36,11 +36,11 @@ class GateConfig(Section):
         0.15,
         ge=0,
         le=1,
-        description="Share of the champion's NDCG@10 that a slice of the users may lose; more is refused if it is beyond "
-        "chance.",
+        description="Share of the champion's NDCG@10 that a slice of the users may lose; more is refused if it is "
+        "beyond chance.",
     )
     min_champion_ratio: float = Field(
-        0.5,
+        0.25,
         ge=0,
         le=1,
         description="How well the champion tells new events from those of other users, as a share of how well it told "
