@@ -63,7 +63,11 @@ class NextItems:
         return Ranked(rows, self._space.catalogue_rows[rows], scores)
 
     def causes(self, ranked: Ranked) -> list[list[Cause]]:
-        """The events of the history whose absence costs an item the most probability (``recsvc.answers.reasons``)."""
+        """The events of the history whose absence costs an item the most probability (``recsvc.answers.reasons``).
+
+        Where one item was read, it is the cause, whether it speaks for an item or against it: nothing else was. What it
+        is compared with is the empty history.
+        """
         pool, scored = self._pool(ranked.rows)
         found = reasons(
             self._reader.encoder.encode_batch,
@@ -76,10 +80,12 @@ class NextItems:
         )
         ids = self._bundle.catalogue.ids
         events = self._space.catalogue_rows[self._read[-_EXPLAINED:]].tolist()
+        alone = np.unique(self._read).size == 1
         because = []
         for item in range(len(ranked)):
             # All events of one item have the same drop; it is named once.
-            drops = {events[place]: float(found.drops[item, place]) for place in found.strongest(item, len(events))}
+            places = [0] if alone else found.strongest(item, len(events))
+            drops = {events[place]: float(found.drops[item, place]) for place in places}
             because.append([Cause(ids[row], drop, "sequence") for row, drop in list(drops.items())[:CAUSES]])
         return because
 

@@ -20,8 +20,8 @@ class Cause:
     Attributes:
         item_id: The item of the history; the item of the answer itself where its popularity is the cause.
         weight: The larger, the more it counts. ``sequence``: how much the logarithm of the item's probability falls,
-            in nats, if this one is left out of the history. ``content``: the cosine of the two. ``popular``: the
-            number of training interactions.
+            in nats, if this one is left out of the history; below 0 where the history is of one item, which speaks
+            against it. ``content``: the cosine of the two. ``popular``: the number of training interactions.
         kind: What was measured.
     """
 
