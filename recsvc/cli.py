@@ -23,6 +23,7 @@ from recsvc.cli_keys import keys_app
 from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.cli_retrain import retrain
+from recsvc.cli_runs import runs_app
 from recsvc.errors import ConfigError, RecsvcError
 from recsvc.terminal import print_evaluation, print_facts, say
 
@@ -39,6 +40,7 @@ app.add_typer(releases_app, name="releases")
 app.add_typer(events_app, name="events")
 app.add_typer(keys_app, name="keys")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(runs_app, name="runs")
 app.add_typer(config_app, name="config")
 app.command()(metapaths)
 app.command()(export)

@@ -182,6 +182,11 @@ class Attempts:
         """Delete what has been trained in an attempt."""
         remove_folder(attempt.run_folder)
 
+    def find(self, key: str) -> Attempt | None:
+        """The attempt of a key, or None if it is gone or of another version."""
+        asked = _read(self._folder / key)
+        return None if asked is None else Attempt(self._folder / key, asked)
+
     def run_folder_of(self, key: str) -> Path:
         """The run folder of an attempt, which may be gone."""
         return self._folder / key / "run"

@@ -9,8 +9,8 @@ from training.config import Config
 from training.image.cache import PictureCache, choose_size
 from training.image.sums import PictureSums
 from training.loop import BEST_WEIGHTS
+from training.retrain.files import link_file
 from training.retrain.start import Choice, Start, read_starts, setting_that_differs
-from training.retrain.start_kept import link
 from training.run import Run
 from training.start_weights import Tensors
 
@@ -74,7 +74,7 @@ def keep_image_facts(champion: Run, folder: Path) -> None:
     if not target.is_dir():
         target.mkdir()
         for name in PictureSums.FILES:
-            link(champion.data("image") / name, target / name)
+            link_file(champion.data("image") / name, target / name)
 
 
 def _learnt(champion: Run) -> PictureSums | None:

@@ -1,10 +1,10 @@
 """Taking a trained space over from the champion's run: its files are hard links."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from training.retrain.files import link_file
 from training.run import Run
 
 _NOT_KEPT = ("checkpoints",)
@@ -24,7 +24,10 @@ def keep_space(run: Run, champion: Run, name: str, *, before: Callable[[Run, Pat
         if left.exists():
             shutil.rmtree(left)
     shutil.copytree(
-        champion.folder / name, staging, copy_function=link, ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*")
+        champion.folder / name,
+        staging,
+        copy_function=lambda one, other: link_file(Path(one), Path(other)),
+        ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*"),
     )
     if before is not None:
         before(champion, staging)
@@ -32,11 +35,3 @@ def keep_space(run: Run, champion: Run, name: str, *, before: Callable[[Run, Pat
     facts = champion.read_json(f"{name}.json")
     assert facts is not None, "only what is trained is kept"
     run.write_json(f"{name}.json", facts)
-
-
-def link(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name, or a copy where the file system knows no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
