@@ -17,7 +17,7 @@ from api.metrics import Metrics
 from api.middleware import RequestLayer
 from api.openapi import install_openapi
 from api.problems import install_problem_handlers
-from api.routes import events, health, items, recommendations, releases, similar, similar_image, spaces, users
+from api.routes import events, health, items, jobs, recommendations, releases, similar, similar_image, spaces, users
 from api.settings import Settings
 from api.uploads import Uploads
 from recsvc.releases import Store
@@ -33,8 +33,11 @@ _DESCRIPTION = (
 
 _ROUTERS = (
     *(recommendations.router, similar.router, similar_image.router, events.router, users.router),
-    *(items.router, items.states_router, spaces.router, releases.router, releases.split_router, health.router),
+    *(items.router, items.states_router, spaces.router, releases.router, releases.split_router),
+    *(jobs.router, health.router),
 )
+_OPERATORS_PATHS = ("/v1/releases", "/v1/jobs")
+"""What an operator needs most while everything else is overloaded."""
 
 
 def create_app(settings: Settings, *, tracing: "Tracing | None" = None) -> FastAPI:
@@ -85,7 +88,7 @@ def create_app(settings: Settings, *, tracing: "Tracing | None" = None) -> FastA
     routes = [route for router in _ROUTERS for route in router.routes]
     app.add_middleware(ExactPaths, routes=routes)
     app.add_middleware(
-        Admission, gate=gate, metrics=metrics, bypass=(similar_image.PATH,), bypass_prefixes=("/v1/releases",)
+        Admission, gate=gate, metrics=metrics, bypass=(similar_image.PATH,), bypass_prefixes=_OPERATORS_PATHS
     )
     if tracing is not None:
         metrics.on_stage = tracing.stage

@@ -35,6 +35,7 @@ from recsvc.events import (
     StoredEvent,
     default_url,
 )
+from recsvc.jobs import JobStore
 
 T = TypeVar("T")
 MAX_SHOWN: Final = 10_000
@@ -53,6 +54,8 @@ _REPLICA_SECONDS: Final = (0.05, 0.1)
 """Waits for the answer of another replica to be written."""
 _MAX_WAITING: Final = 2
 """Requests that wait so at once: each of them holds one of the few places of those being answered."""
+_WATCH_SECONDS: Final = 5.0
+"""How long the figures of jobs are good for."""
 
 
 class DataLayer:
@@ -70,6 +73,7 @@ class DataLayer:
         self._begun_at = monotonic()
         self._jobs = 0
         self._waiting = 0
+        self._watched_at = -_WATCH_SECONDS
         self._following = asyncio.Lock()
         self._states_version: int | None = None
         self._next_change: datetime | None = None
@@ -129,6 +133,17 @@ class DataLayer:
         """Set the states of items; the next answer of this process keeps to them."""
         await self._do(lambda database: database.states.set(states))
         await self._follow_states()
+
+    async def jobs(self, task: Callable[[JobStore], T]) -> T:
+        """Do something with the table of jobs."""
+        return await self._do(lambda database: task(JobStore(database)))
+
+    async def watch_jobs(self) -> None:
+        """Bring the metrics of jobs up to date, unless they are so, or the database is away."""
+        if monotonic() - self._watched_at >= _WATCH_SECONDS:
+            self._watched_at = monotonic()
+            with suppress(ProblemError):
+                self._metrics.jobs(await self.jobs(lambda store: store.figures()))
 
     async def shown(self, recommendation_id: str, *, wait: bool = True) -> Shown:
         """What an answer and those before it showed, whichever replica gave it; ``wait`` until that has written it.

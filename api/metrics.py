@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from recsvc.jobs import KINDS, STATES, Figures
 from recsvc.releases import created_of
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -67,6 +68,19 @@ class Metrics:
             *("release", "kind"),
         )
         self._dropped = self._counter("recsvc_records_dropped", "Records of answers that could not be kept.")
+        self._jobs = self._gauge("recsvc_jobs", "Jobs in the table.", "livemostrecent", "kind", "state")
+        self._job_success = self._gauge(
+            "recsvc_job_success_seconds",
+            "When a job of the kind last succeeded, in Unix time.",
+            "livemostrecent",
+            "kind",
+        )
+        self._job_duration = self._gauge(
+            "recsvc_job_duration_seconds", "How long the last job took that succeeded.", "livemostrecent", "kind"
+        )
+        self._newest_event = self._gauge(
+            "recsvc_newest_event_seconds", "Time of the event that came last, in Unix time.", "livemostrecent"
+        )
         self._children: dict[tuple[str, int, str | None], Histogram] = {}
         self._stage_children: dict[str, Histogram] = {}
         self._served: set[str] = set()
@@ -156,6 +170,17 @@ class Metrics:
     def refusal(self) -> None:
         """A release has been refused."""
         self._refusals.inc()
+
+    def jobs(self, figures: Figures) -> None:
+        """What the table of jobs says; also how fresh the data are."""
+        for kind in KINDS:
+            for state in STATES:
+                self._jobs.labels(kind, state).set(figures.counts.get((kind, state), 0))
+        for kind, success in figures.successes.items():
+            self._job_success.labels(kind).set(success.finished.timestamp())
+            self._job_duration.labels(kind).set(success.seconds)
+        if figures.newest_event is not None:
+            self._newest_event.set(figures.newest_event.timestamp())
 
     def measure_memory(self) -> None:
         """Record this worker's memory, where several share their metrics; where not, that is asked when it is read."""

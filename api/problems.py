@@ -42,15 +42,18 @@ NOT_FOUND: Final = ProblemKind("not-found", 404, "There is no such route")
 UNKNOWN_ITEM: Final = ProblemKind("unknown-item", 404, "There is no such item")
 UNKNOWN_RECOMMENDATION: Final = ProblemKind("unknown-recommendation", 404, "There is no such answer to go on from")
 UNKNOWN_RELEASE: Final = ProblemKind("unknown-release", 404, "There is no such release")
+UNKNOWN_JOB: Final = ProblemKind("unknown-job", 404, "There is no such job")
 METHOD_NOT_ALLOWED: Final = ProblemKind("method-not-allowed", 405, "The route has no such method")
 UPLOAD_TIMEOUT: Final = ProblemKind("upload-timeout", 408, "The upload took too long")
 STORE_READ_ONLY: Final = ProblemKind("store-read-only", 409, "The service may not write the store")
 RELEASE_CONFLICT: Final = ProblemKind("release-conflict", 409, "The store does not allow this change")
+JOB_CONFLICT: Final = ProblemKind("job-conflict", 409, "The job cannot be changed, or another one is not finished")
 BODY_TOO_LARGE: Final = ProblemKind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE: Final = ProblemKind("unsupported-media-type", 415, "The body is not of the right type")
 INVALID_REQUEST: Final = ProblemKind("invalid-request", 422, "The request cannot be answered as it was put")
 UNKNOWN_SPACE: Final = ProblemKind("unknown-space", 422, "The release has no such space")
 INVALID_PICTURE: Final = ProblemKind("invalid-picture", 422, "The picture cannot be read")
+IDEMPOTENCY_KEY_REUSED: Final = ProblemKind("idempotency-key-reused", 422, "The key has come with another request")
 RATE_LIMITED: Final = ProblemKind("rate-limited", 429, "The key has asked too much")
 HEAD_TOO_LARGE: Final = ProblemKind("head-too-large", 431, "The head of the request is too large")
 INTERNAL_ERROR: Final = ProblemKind("internal-error", 500, "The service failed")
@@ -70,9 +73,11 @@ KINDS: Final = (
         UNKNOWN_ITEM,
         UNKNOWN_RECOMMENDATION,
         UNKNOWN_RELEASE,
+        UNKNOWN_JOB,
     ),
-    *(METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, STORE_READ_ONLY, RELEASE_CONFLICT, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE),
-    *(INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE, RATE_LIMITED, HEAD_TOO_LARGE),
+    *(METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, STORE_READ_ONLY, RELEASE_CONFLICT, JOB_CONFLICT, BODY_TOO_LARGE),
+    *(UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, UNKNOWN_SPACE, INVALID_PICTURE, IDEMPOTENCY_KEY_REUSED, RATE_LIMITED),
+    HEAD_TOO_LARGE,
     *(INTERNAL_ERROR, RELEASE_FAILED, OVERLOADED, NO_RELEASE, NO_DATABASE, DRAINING),
 )
 _BY_STATUS: Final = {kind.status: kind for kind in (MALFORMED_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE)}

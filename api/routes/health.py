@@ -48,6 +48,7 @@ async def get_readiness(engine: EngineDep, data: DataDep) -> ReadyAnswer:
         **problems(INTERNAL_ERROR),
     },
 )
-async def get_metrics(metrics: MetricsDep) -> Response:
-    """Requests, stages, releases and the process, for Prometheus."""
+async def get_metrics(metrics: MetricsDep, data: DataDep) -> Response:
+    """Requests, stages, releases, jobs and the process, for Prometheus."""
+    await data.watch_jobs()
     return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

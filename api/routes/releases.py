@@ -3,26 +3,29 @@
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api.dependencies import EngineDep
+from api.data import DataLayer
+from api.dependencies import DataDep, EngineDep
 from api.fast_route import FastRoute, GuardedRoute, json_response
 from api.openapi import problems
 from api.problems import (
     INTERNAL_ERROR,
+    NO_DATABASE,
     RELEASE_CONFLICT,
     RELEASE_FAILED,
     STORE_READ_ONLY,
     UNKNOWN_RELEASE,
     ProblemError,
 )
-from api.request_info import request_info
+from api.routes.jobs import LOCATION, queue_job, requester
 from api.routes.recommendations import BODY_PROBLEMS
 from api.schemas import (
     ActiveAnswer,
     ActiveReleaseAnswer,
+    JobAnswer,
     ReleaseAnswer,
     ReleaseChange,
     ReleasesAnswer,
@@ -31,11 +34,16 @@ from api.schemas import (
 from api.schemas.common import RELEASE
 from api.schemas.releases import RELEASE_ID
 from recsvc.errors import ReleaseError
+from recsvc.jobs import Activate, Rollback
 from recsvc.releases import Store
 
 router = APIRouter(tags=["releases"], route_class=GuardedRoute)
 split_router = APIRouter(tags=["releases"], route_class=FastRoute)
 
+_PASSED_ON: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": ActiveAnswer},
+    202: {"model": JobAnswer, "description": "Passed on to a worker.", "headers": LOCATION},
+}
 _CHANGE_PROBLEMS: Final = (*BODY_PROBLEMS, RELEASE_FAILED, STORE_READ_ONLY, RELEASE_CONFLICT)
 
 
@@ -72,19 +80,28 @@ async def list_releases(engine: EngineDep) -> ReleasesAnswer:
     "/v1/releases/{release_id}:activate",
     operation_id="activate_release",
     summary="Activate a release",
-    responses=problems(*_CHANGE_PROBLEMS, UNKNOWN_RELEASE),
+    response_model=None,
+    responses={**_PASSED_ON, **problems(*_CHANGE_PROBLEMS, UNKNOWN_RELEASE)},
 )
 async def activate_release(
     request: Request,
+    response: Response,
+    data: DataDep,
     release_id: Annotated[
         str,
         Path(pattern=RELEASE_ID, description="One of `GET /v1/releases`.", examples=[RELEASE]),
     ],
     change: ReleaseChange | None = None,
-) -> ActiveAnswer:
-    """Verify a release and let it take all traffic; every process follows within a second or so."""
-    store, actor, reason = _store(request), _actor(request), (change or ReleaseChange()).reason
-    _check_exist(store, [release_id])
+) -> ActiveAnswer | JobAnswer:
+    """Verify a release and let it take all traffic; every process follows within a second or so.
+
+    A service that may not write the store passes it on to a worker, and answers 202 with the job.
+    """
+    reason = (change or ReleaseChange()).reason
+    _check_exist(_store(request), [release_id])
+    if not _is_writable(request):
+        return await _pass_on(request, response, data, Activate(release=release_id, reason=_one_line(reason)))
+    store, actor = _store(request), requester(request)
     return await _change(store, lambda: store.activate(release_id, actor=actor, reason=reason))
 
 
@@ -92,11 +109,20 @@ async def activate_release(
     "/v1/releases:rollback",
     operation_id="roll_back_release",
     summary="Roll back",
-    responses=problems(*_CHANGE_PROBLEMS),
+    response_model=None,
+    responses={**_PASSED_ON, **problems(*_CHANGE_PROBLEMS)},
 )
-async def roll_back_release(request: Request, change: ReleaseChange | None = None) -> ActiveAnswer:
-    """Let the release take all traffic that was active before. Again: the one before that."""
-    store, actor, reason = _store(request), _actor(request), (change or ReleaseChange()).reason
+async def roll_back_release(
+    request: Request, response: Response, data: DataDep, change: ReleaseChange | None = None
+) -> ActiveAnswer | JobAnswer:
+    """Let the release take all traffic that was active before. Again: the one before that.
+
+    A service that may not write the store passes it on to a worker, and answers 202 with the job.
+    """
+    reason = (change or ReleaseChange()).reason
+    if not _is_writable(request):
+        return await _pass_on(request, response, data, Rollback(reason=_one_line(reason)))
+    store, actor = _store(request), requester(request)
     return await _change(store, lambda: store.rollback(actor=actor, reason=reason))
 
 
@@ -109,7 +135,9 @@ async def roll_back_release(request: Request, change: ReleaseChange | None = Non
 )
 async def split_releases(request: Request, body: SplitRequest) -> Response:
     """Let several releases share the traffic. A user, or a `split_key`, stays with one as far as the shares allow."""
-    store, actor = _store(request), _actor(request)
+    store, actor = _store(request), requester(request)
+    if not _is_writable(request):
+        raise _read_only()
     _check_exist(store, body.shares)
     shares = list(body.shares.items())
     answer = await _change(store, lambda: store.split(shares, actor=actor, reason=body.reason))
@@ -117,25 +145,35 @@ async def split_releases(request: Request, body: SplitRequest) -> Response:
 
 
 def _store(request: Request) -> Store:
-    """The store, if this process may write it.
-
-    Raises:
-        ProblemError: If it may not.
-    """
     store = request.app.state.store
     assert isinstance(store, Store)
-    if not os.access(store.path, os.W_OK):
-        raise ProblemError(
-            STORE_READ_ONLY,
-            "Change it where the store can be written: `recsvc releases activate`, `rollback` or `split` do the same.",
-        )
     return store
 
 
-def _actor(request: Request) -> str:
-    """Who the log of promotions names."""
-    key = request_info(request).key
-    return "http" if key is None else f"http key {key}"
+def _is_writable(request: Request) -> bool:
+    return os.access(_store(request).path, os.W_OK)
+
+
+def _read_only() -> ProblemError:
+    detail = "Change it where the store can be written: `recsvc releases activate`, `rollback` or `split` do the same."
+    return ProblemError(STORE_READ_ONLY, detail)
+
+
+async def _pass_on(request: Request, response: Response, data: DataLayer, parameters: Activate | Rollback) -> JobAnswer:
+    """Have a worker do it."""
+    try:
+        job = await queue_job(request, response, data, parameters)
+    except ProblemError as error:
+        if error.kind is NO_DATABASE:
+            raise _read_only() from error
+        raise
+    response.status_code = 202
+    return job
+
+
+def _one_line(reason: str) -> str:
+    """A reason as jobs take it."""
+    return "".join(character if character.isprintable() else " " for character in reason)
 
 
 def _check_exist(store: Store, release_ids: "list[str] | dict[str, float]") -> None:

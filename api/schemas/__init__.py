@@ -14,6 +14,7 @@ from api.schemas.common import (
 from api.schemas.events import EventIn, EventsAnswer, EventsRequest, RejectedEvent
 from api.schemas.health import LiveAnswer, ReadyAnswer
 from api.schemas.items import ItemAnswer, ItemStateIn, ItemStatesAnswer, ItemStatesRequest
+from api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer, JobSummary, ProgressAnswer
 from api.schemas.recommendations import (
     BatchAnswer,
     BatchRequest,
@@ -56,7 +57,12 @@ __all__ = [
     "ItemStateIn",
     "ItemStatesAnswer",
     "ItemStatesRequest",
+    "JobAnswer",
+    "JobRequest",
+    "JobSummary",
+    "JobsAnswer",
     "LiveAnswer",
+    "ProgressAnswer",
     "PromotionIn",
     "ReadyAnswer",
     "RecommendationsAnswer",

@@ -180,3 +180,49 @@ class ActiveRelease:
 
     id: str
     share: float
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job has come: ``done`` of ``total`` steps, and what it does now."""
+
+    done: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job; ``log`` is what it has printed last, and is empty in a list of jobs.
+
+    Attributes:
+        state: ``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``.
+        cancelling: Whether it runs and has been asked to stop.
+        error: Why it failed.
+        result: What came of it, where its command says so.
+    """
+
+    id: str
+    kind: str
+    parameters: dict[str, Any]
+    state: str
+    requested_by: str
+    created: datetime
+    due: datetime | None
+    started: datetime | None
+    finished: datetime | None
+    attempt: int
+    attempts: int
+    cancelling: bool
+    progress: JobProgress | None
+    error: str | None
+    result: dict[str, Any] | None
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """A page of jobs, newest first; ``next_cursor`` is None on the last."""
+
+    jobs: list[Job]
+    next_cursor: str | None

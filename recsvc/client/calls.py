@@ -1,12 +1,13 @@
 """Every operation of the service once, for both clients: what is sent, and how the answer is read."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum, auto
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +18,8 @@ from recsvc.client.answers import (
     EventsTaken,
     Forgotten,
     Item,
+    Job,
+    Jobs,
     Recommendations,
     Releases,
     Similar,
@@ -28,6 +31,7 @@ from recsvc.client.questions import AnyFilter, Event, ItemState, Question, body_
 from recsvc.errors import RequestError
 from recsvc.limits import MAX_ID_BYTES
 
+_PASSED_ON: Final = 202
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
@@ -296,24 +300,66 @@ def releases() -> Call[Releases]:
     return _get("/v1/releases", _as(Releases))
 
 
-def activate(release_id: str, *, reason: str | None = None) -> Call[list[ActiveRelease]]:
-    """Let a release take all traffic; ``reason`` stands in the log of the store."""
+def activate(release_id: str, *, reason: str | None = None) -> Call[list[ActiveRelease] | Job]:
+    """Let a release take all traffic; ``reason`` stands in the log of the store.
+
+    A service that may not write the store passes it on to a worker, and gives the job.
+    """
     return _change(f"/v1/releases/{_in_path(release_id)}:activate", reason)
 
 
-def rollback(*, reason: str | None = None) -> Call[list[ActiveRelease]]:
-    """Let the release take all traffic that was active before."""
+def rollback(*, reason: str | None = None) -> Call[list[ActiveRelease] | Job]:
+    """Let the release take all traffic that was active before; a job as from `activate`."""
     return _change("/v1/releases:rollback", reason)
 
 
 def split(shares: Mapping[str, float], *, reason: str | None = None) -> Call[list[ActiveRelease]]:
     """Let several releases share the traffic: shares by release, 1 together."""
-    return _change("/v1/releases:split", reason, shares=dict(shares))
+    body = {"shares": dict(shares)} | ({} if reason is None else {"reason": reason})
+    return _post("/v1/releases:split", body, _as(_Active), Again.UNTOUCHED).then(lambda answer: answer.active)
 
 
-def _change(path: str, reason: str | None, **body: object) -> Call[list[ActiveRelease]]:
-    body |= {} if reason is None else {"reason": reason}
-    return _post(path, body, _as(_Active), Again.UNTOUCHED).then(lambda answer: answer.active)
+def _change(path: str, reason: str | None) -> Call[list[ActiveRelease] | Job]:
+    def read(answer: httpx.Response) -> list[ActiveRelease] | Job:
+        return _as(Job)(answer) if answer.status_code == _PASSED_ON else _as(_Active)(answer).active
+
+    return _post(path, {} if reason is None else {"reason": reason}, read, Again.UNTOUCHED)
+
+
+def submit_job(
+    kind: str, parameters: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
+) -> Call[Job]:
+    """Ask for a job, such as ``retrain``; a worker takes it within seconds.
+
+    Args:
+        kind: What to do.
+        parameters: Those of its kind, such as ``{"cold": True}``.
+        idempotency_key: Your own name for this request: sent twice, it makes one job. None: one is drawn, so that
+            this call may be sent again where the connection breaks.
+    """
+    call = _post("/v1/jobs", {"kind": kind, "parameters": dict(parameters or {})}, _as(Job))
+    headers = {**call.options["headers"], "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return replace(call, options={**call.options, "headers": headers})
+
+
+def jobs(*, state: str | None = None, limit: int = 20, cursor: str | None = None) -> Call[Jobs]:
+    """Ask for jobs, newest first, ``limit`` a page; ``cursor`` is that of the page before."""
+    return _get("/v1/jobs", _as(Jobs), state=state, limit=limit, cursor=cursor)
+
+
+def job(job_id: str) -> Call[Job]:
+    """Ask how a job stands, and what it has printed last."""
+    return _get(f"/v1/jobs/{_in_path(job_id)}", _as(Job))
+
+
+def cancel_job(job_id: str) -> Call[Job]:
+    """Cancel a job; one that runs is asked to stop."""
+    return Call("POST", f"/v1/jobs/{_in_path(job_id)}:cancel", _as(Job), {}, Again.UNTOUCHED)
+
+
+def retry_job(job_id: str) -> Call[Job]:
+    """Queue a job again that has failed or was cancelled."""
+    return Call("POST", f"/v1/jobs/{_in_path(job_id)}:retry", _as(Job), {}, Again.UNTOUCHED)
 
 
 def alive() -> Call[bool]:

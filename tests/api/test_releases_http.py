@@ -91,14 +91,36 @@ def test_a_damaged_release_is_not_activated(service: httpx.Client, two, support,
     assert service.get("/readyz").json()["release"] == first
 
 
-def test_a_store_that_may_not_be_written(
-    service: httpx.Client, two, is_problem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, (first, _) = two
-    monkeypatch.setattr(os, "access", lambda path, mode: path != store.path)
-    for path, body in (
-        (f"/v1/releases/{first}:activate", None),
-        ("/v1/releases:rollback", None),
-        ("/v1/releases:split", {"shares": {first: 1.0}}),
+@pytest.fixture
+def read_only(two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may not be written."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != two[0].path)
+
+
+def test_what_a_service_may_not_change_a_worker_does(service: httpx.Client, two, read_only) -> None:
+    _, (_, second) = two
+    active = [release["id"] for release in service.get("/v1/releases").json()["releases"] if release["active"]]
+    for path, body, kind, parameters in (
+        (f"/v1/releases/{second}:activate", None, "activate", {"release": second, "reason": "asked for over HTTP"}),
+        ("/v1/releases:rollback", {"reason": "worse\nfor all"}, "rollback", {"reason": "worse for all"}),
     ):
-        assert "recsvc releases" in is_problem(service.post(path, json=body), 409, "store-read-only")["detail"]
+        answer = service.post(path, json=body)
+        assert answer.status_code == 202, answer.text
+        job = answer.json()
+        assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+        assert (job["kind"], job["parameters"], job["state"]) == (kind, parameters, "queued")
+        assert service.get(answer.headers["location"]).json() == job
+    assert [each["id"] for each in service.get("/v1/releases").json()["releases"] if each["active"]] == active
+    assert service.post("/v1/releases/20260101T000000-000000000000:activate").status_code == 404
+
+
+def test_a_split_needs_a_store_that_may_be_written(service: httpx.Client, two, is_problem, read_only) -> None:
+    response = service.post("/v1/releases:split", json={"shares": {two[1][0]: 1.0}})
+    assert "recsvc releases" in is_problem(response, 409, "store-read-only")["detail"]
+
+
+def test_without_a_database_nobody_can_be_asked(two, run_service, wait_ready, is_problem, read_only) -> None:
+    with run_service(Settings(store=two[0].path, database="sqlite:////nowhere/at/all.sqlite")) as client:
+        wait_ready(client)
+        is_problem(client.post(f"/v1/releases/{two[1][0]}:activate"), 409, "store-read-only")
+        is_problem(client.post("/v1/releases:rollback"), 409, "store-read-only")
