@@ -1,12 +1,12 @@
 """What a retraining gains by beginning from the champion's weights: CPU time and quality of warm against cold.
 
     python benchmarks/retrain_starts.py ../shared/data/ml-1m-timed --out FOLDER [--before 0.9] [--users 1000]
-        [--seeds 0 1 2] [--set KEY=VALUE]... [--graph]
+        [--seeds 0 1 2] [--set KEY=VALUE]... [--graph ../shared/data/ml-1m]
 
 The events are cut in time: a champion is trained on the first share of them, and challengers on all, once from random
 weights, once from the champion's as `recsvc retrain` begins, and once from random weights with as few passes as the
-warm one. All are judged on the challengers' test targets, none of which the champion has trained on. With --graph the
-`graph` space (it needs no pictures or times of its own): a training anew against an update near the changed edges, by
+warm one. All are judged on the challengers' targets, none of which the champion has trained on. With --graph, and
+a data set folder of items and edges, the `graph` space: a training anew against an update near the changed edges, by
 the AUC of the test interactions. Prints Markdown tables. Run again, it goes on where it stopped.
 """
 
@@ -71,16 +71,18 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=1000, help="users drawn at random")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
-    parser.add_argument("--graph", action="store_true", help="the graph space in place of behaviour")
+    parser.add_argument("--graph", type=Path, help="items and edges: the graph space in place of behaviour")
     arguments = parser.parse_args()
 
-    before, after = parts(arguments.dataset, arguments.out, arguments.before, arguments.users)
-    if arguments.graph:
+    before, after = parts(arguments)
+    if arguments.graph is not None:
         compare_graphs(before, after, arguments)
         return 0
     found: dict[str, list[Training]] = {}
     for seed in arguments.seeds:
-        settings = [f"sequence.loop.seed={seed}", "runtime.threads=1", *arguments.settings]
+        # Every user validates, so that what validates a challenger has not trained the champion either.
+        everybody = f"split.validation_users={max(2048, arguments.users)}"
+        settings = [f"sequence.loop.seed={seed}", "runtime.threads=1", everybody, *arguments.settings]
         for name, each in compare_starts(before, after, load_config(overrides=settings), arguments.out, seed).items():
             found.setdefault(name, []).append(each)
             ndcg = each.gains.mean()
@@ -89,20 +91,22 @@ def main() -> int:
     return 0
 
 
-def parts(dataset: Path, out: Path, share: float, users: int) -> tuple[Path, Path]:
+def parts(arguments: argparse.Namespace) -> tuple[Path, Path]:
     """Data set folders of the first share of the events in time, and of all, for some users."""
-    folders = out / "before", out / "after"
+    folders = arguments.out / "before", arguments.out / "after"
     if not folders[1].is_dir():
-        (source,) = dataset.glob("interactions.*")
-        events = pl.read_csv(source) if ".csv" in source.name else pl.read_parquet(source)
-        chosen = events["user_id"].unique(maintain_order=True).sample(min(users, events["user_id"].n_unique()), seed=0)
-        events = events.filter(pl.col("user_id").is_in(chosen)).sort("timestamp", maintain_order=True)
-        for folder, part in zip(folders, (events.head(round(len(events) * share)), events), strict=True):
-            folder.mkdir(parents=True)
+        (source,) = arguments.dataset.glob("interactions.*")
+        events = pl.read_csv(source, infer_schema=False)
+        users = events["user_id"].unique(maintain_order=True)
+        chosen = users.sample(min(arguments.users, len(users)), seed=0).to_list()
+        events = events.filter(pl.col("user_id").is_in(chosen)).sort(
+            pl.col("timestamp").cast(pl.Float64), maintain_order=True
+        )
+        for folder, part in zip(folders, (events.head(round(len(events) * arguments.before)), events), strict=True):
+            folder.mkdir(parents=True, exist_ok=True)
             part.select("user_id", "item_id", "timestamp").write_csv(folder / "interactions.csv")
-            for name in ("edges.csv", "items.csv"):
-                if (dataset / name).is_file():
-                    (folder / name).write_bytes((dataset / name).read_bytes())
+            for name in ("edges.csv", "items.csv") if arguments.graph is not None else ():
+                (folder / name).write_bytes((arguments.graph / name).read_bytes())
     return folders
 
 
@@ -175,8 +179,8 @@ def print_starts(found: dict[str, list[Training]], arguments: argparse.Namespace
         f"the events, challengers on all; seeds {', '.join(map(str, arguments.seeds))}; "
         f"{' '.join(arguments.settings)}. "
         "Leave-one-out, every item ranked, seen items out. The interval is a paired bootstrap over users of the mean "
-        "over seeds. The champion may have trained on validation targets of a challenger, so that the validation "
-        f"figure of a warm one flatters it; the test figure does not. One thread of {available_cores()} cores "
+        "over seeds. Every user validates too, so that no target of either kind has trained a champion. "
+        f"One thread of {available_cores()} cores "
         f"({platform.processor() or platform.machine()}), load at the end {os.getloadavg()[0]:.1f}; torch "
         f"{torch.__version__}."
     )

@@ -50,7 +50,7 @@ def choose_behaviour(dataset: Dataset, config: Config, champion: Run) -> Choice:
 def _reason_against(log: InteractionLog, config: Config, champion: Run) -> str | None:
     limits = config.retrain.start
     models = (each.sequence.model.model_dump(mode="json") for each in (champion.config, config))
-    differs = setting_that_differs(*models, "sequence.model")
+    differs = setting_that_differs("sequence.model", *models)
     if differs is not None:
         return f"another model: {differs}"
     if read_starts(champion).in_a_row("behaviour") >= limits.max_in_a_row:

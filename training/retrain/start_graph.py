@@ -28,7 +28,7 @@ def _start(dataset: Dataset, config: Config, champion: Run) -> Start:
     if config.graph.corpus is not None:
         return Start("cold", f"the walks of {config.graph.corpus} may have changed")
     sections = (each.graph.model_dump(mode="json", exclude=_NOT_OF_VECTORS) for each in (champion.config, config))
-    differs = setting_that_differs(*sections, "graph")
+    differs = setting_that_differs("graph", *sections)
     if differs is not None:
         return Start("cold", f"other settings: {differs}")
     old, new = HeteroGraph.load(champion.data("graph")), graph_of(dataset, config)

@@ -90,7 +90,7 @@ def _reason_against(images: ImageTable, config: Config, champion: Run) -> str | 
         if read_starts(champion).in_a_row("image"):
             section["loop"] = {key: value for key, value in section["loop"].items() if key not in _ADAPTED}
         sections.append(section)
-    differs = setting_that_differs(*sections, "image")
+    differs = setting_that_differs("image", *sections)
     if differs is not None:
         return f"other settings: {differs}"
     size, was = config.image.size or choose_size(images), PictureCache.load(champion.data("image")).spec.size
