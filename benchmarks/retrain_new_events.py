@@ -148,13 +148,14 @@ def print_table(
             mixed = log_of(log, old, poison(new, np.random.default_rng(day)))
             reader = ReleaseReader(bundle, mixed)
             checks = judge_new_events(reader, mixed, make_split(mixed, load_config().split), until - 1, config)
-            days += checks[0].measured is not None
+            lead = checks[0]
+            if lead.measured is not None and lead.limit:
+                days += 1
+                shares.append(config.min_champion_ratio * lead.measured / lead.limit)
             failed = [check.name for check in checks if not check.passed]
             refused += bool(failed)
             for name in failed:
                 by[name] = by.get(name, 0) + 1
-            if checks[0].measured is not None:
-                shares.append(config.min_champion_ratio * checks[0].measured / checks[0].limit)
             if len(checks) > 1 and checks[1].measured is not None:
                 ahead.append(checks[1].measured)
             print(poison.__name__, day, [check.sentence for check in checks], file=sys.stderr)

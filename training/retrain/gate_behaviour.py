@@ -68,7 +68,7 @@ def held_out_items(log: InteractionLog, split: Split, users: int) -> HeldOut:
         chosen = np.sort(np.array(order[:users], np.int64))
     begins, positions = log.offsets[split.test_users[chosen]], split.test_positions[chosen]
     since = None if log.timestamps is None else np.asarray(log.timestamps[begins], np.float64)
-    histories = Histories(np.asarray(log.items), begins, positions)
+    histories = Histories.of(log.items, begins, positions)
     return HeldOut(histories, np.asarray(log.items[positions], np.int64), since)
 
 

@@ -54,6 +54,10 @@ class Asked:
         """Some of them."""
         return Asked(self.positions[chosen], self.users[chosen])
 
+    def items_of(self, log: InteractionLog) -> Int64:
+        """Their item rows."""
+        return np.asarray(log.items[self.positions], np.int64)
+
 
 @dataclass(frozen=True)
 class Told:
@@ -76,8 +80,10 @@ def judge_new_events(
         known_until: when the champion's newest event was, epoch seconds; None where that is not known.
         config: the limits.
     """
-    if log.timestamps is None or known_until is None:
-        return [_not_judged("times are missing, so new events cannot be told from old ones")]
+    if log.timestamps is None:
+        return [_not_judged("the interactions have no times")]
+    if known_until is None:
+        return [_not_judged("its manifest does not say when its newest event was, as no retraining made it")]
     times = np.asarray(log.timestamps)
     new, old = _new(log, times > known_until, config.users), _held_out(log, split, times <= known_until, config.users)
     found = told_by(champion, log, new), told_by(champion, log, old)
@@ -94,12 +100,12 @@ def told_by(reader: ReleaseReader, log: InteractionLog, asked: Asked) -> Told | 
 
     Items that it does not know are left out. None where no two users are left.
     """
-    items = np.asarray(log.items, np.int64)
-    asked = asked.part(reader.knows(items[asked.positions]))
+    asked = asked.part(reader.knows(asked.items_of(log)))
     if len(np.unique(asked.users)) < 2:
         return None
-    histories = Histories(np.asarray(log.items), log.offsets[asked.users], asked.positions)
-    targets = np.concatenate([items[asked.positions][:, None], _of_others(histories, items, asked)], axis=1)
+    histories = Histories.of(log.items, log.offsets[asked.users], asked.positions)
+    own = asked.items_of(log)
+    targets = np.concatenate([own[:, None], _of_others(histories, own, asked.users)], axis=1)
     gains = target_gains(reader.ranks(histories, targets), _K)["ndcg"]
     leads = _by_user(gains[:, 0] - gains[:, 1:].mean(axis=1), asked.users)
     return Told(float(_by_user(gains[:, 0], asked.users).mean()), bootstrap_mean(leads), len(leads))
@@ -118,21 +124,21 @@ def direction(reader: ReleaseReader, log: InteractionLog, asked: Asked, since: f
         The mean over users; None where no event has enough on both sides.
     """
     assert log.timestamps is not None
-    items, end = np.asarray(log.items), log.offsets[asked.users + 1]
+    end = log.offsets[asked.users + 1]
     fresh = np.concatenate([[0], np.cumsum(np.asarray(log.timestamps) > since)])
     before = fresh[asked.positions] - fresh[log.offsets[asked.users]]
     size = np.minimum(np.minimum(before, end - 1 - asked.positions), _SIDE)
-    kept = (size >= _LEAST_SIDE) & reader.knows(np.asarray(items[asked.positions], np.int64))
+    kept = (size >= _LEAST_SIDE) & reader.knows(asked.items_of(log))
     if not kept.any():
         return None
-    positions, size = asked.positions[kept], size[kept]
-    targets = np.asarray(items[positions], np.int64)[:, None]
-    forwards = reader.ranks(Histories(items, positions - size, positions), targets)
+    asked, size = asked.part(kept), size[kept]
+    targets = asked.items_of(log)[:, None]
+    forwards = reader.ranks(Histories.of(log.items, asked.positions - size, asked.positions), targets)
     # In the log read from its end, what comes after an event stands before it.
-    mirrored = len(items) - 1 - positions
-    backwards = reader.ranks(Histories(items[::-1], mirrored - size, mirrored), targets)
+    mirrored = len(log) - 1 - asked.positions
+    backwards = reader.ranks(Histories.of(log.items[::-1], mirrored - size, mirrored), targets)
     ahead = (target_gains(forwards, _K)["ndcg"] - target_gains(backwards, _K)["ndcg"])[:, 0]
-    return bootstrap_mean(_by_user(ahead, asked.users[kept]))
+    return bootstrap_mean(_by_user(ahead, asked.users))
 
 
 def _belongs(told: Told, before: Told, config: GateConfig) -> Check:
@@ -201,18 +207,16 @@ def _held_out(log: InteractionLog, split: Split, old: Bools, users: int) -> Aske
     return Asked(log.offsets[chosen] + count[chosen] - 1, chosen)
 
 
-def _of_others(histories: Histories, items: Int64, asked: Asked) -> Int64:
+def _of_others(histories: Histories, own: Int64, users: Int64) -> Int64:
     """Items of events of other users, [T, 5], none in the history that it is asked after.
 
     The user would not be asked for those either. Where too few are found the event's own item stands in, which changes
     nothing of a lead.
     """
-    own = items[asked.positions]
     drawn = np.random.default_rng(0).integers(0, len(own), (len(own), 8 * _OTHERS))
     found = np.repeat(own[:, None], _OTHERS, axis=1)
     for row, (begin, end) in enumerate(zip(histories.begins.tolist(), histories.ends.tolist(), strict=True)):
-        others = drawn[row][asked.users[drawn[row]] != asked.users[row]]
-        candidates = own[others]
+        candidates = own[drawn[row][users[drawn[row]] != users[row]]]
         candidates = candidates[~np.isin(candidates, histories.items[begin:end])][:_OTHERS]
         found[row, : len(candidates)] = candidates
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Histories:
     """T histories, each a run of item rows of the log, oldest first.
 
     Attributes:
-        items: int32 [N], such as ``InteractionLog.items``.
+        items: int32 [N], of the histories alone.
         begins: int64 [T]; history t is ``items[begins[t]:ends[t]]``.
         ends: int64 [T].
     """
@@ -36,6 +37,13 @@ class Histories:
     items: Int32
     begins: Int64
     ends: Int64
+
+    @classmethod
+    def of(cls, items: Int32, begins: Int64, ends: Int64) -> Self:
+        """Read spans of an array, such as ``InteractionLog.items``, which may be far larger and mapped."""
+        bounds = np.concatenate([[0], np.cumsum(ends - begins)])
+        _, positions = history_positions(begins, ends)
+        return cls(np.asarray(items[positions]), bounds[:-1], bounds[1:])
 
     def __len__(self) -> int:
         return len(self.begins)
