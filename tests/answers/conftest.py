@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from recsvc.answers import Recommender
-from recsvc.releases import Store
+from recsvc.releases import CatalogueItem, Store
 
 
 def load_support(name: str) -> ModuleType:
@@ -29,6 +29,12 @@ def support() -> ModuleType:
 @pytest.fixture(scope="session")
 def oracle() -> ModuleType:
     return load_support("next_items")
+
+
+@pytest.fixture(scope="session")
+def things() -> list[CatalogueItem]:
+    """A small catalogue whose attributes differ in every way."""
+    return load_support("films").FILMS
 
 
 @pytest.fixture(scope="session")

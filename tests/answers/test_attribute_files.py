@@ -18,28 +18,19 @@ from recsvc.errors import ReleaseError
 from recsvc.releases import Catalogue, CatalogueItem, Store, write_catalogue
 from recsvc.search.filters import parse_filter
 
-FILMS = [
-    CatalogueItem("a", "Heat", {"genres": ["Crime", "Drama"], "year": "1995", "added": "2024-01-31"}, 7, "film"),
-    CatalogueItem(
-        "1994", None, {"genres": "Drama", "year": ["1994.0", "2010"], "added": "2024-01-31T18:00"}, 0, "film"
-    ),
-    CatalogueItem("c", "2024-02-01", {"genres": [], "sold out": "yes"}, 3, "film"),
-    CatalogueItem("Drama", "Heat", {}, 0, "genre"),
-]
 
-
-def test_the_same_things_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_things_give_the_same_bytes(tmp_path: Path, things: list[CatalogueItem]) -> None:
     turned = [
         replace(item, attributes=dict(reversed([(name, value) for name, value in item.attributes.items()])))
-        for item in FILMS
+        for item in things
     ]
-    write_attributes(tmp_path / "a", FILMS)
+    write_attributes(tmp_path / "a", things)
     write_attributes(tmp_path / "b", iter(turned))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_the_lists_are_mapped(tmp_path: Path) -> None:
-    write_attributes(tmp_path / "a.safetensors", FILMS)
+def test_the_lists_are_mapped(tmp_path: Path, things: list[CatalogueItem]) -> None:
+    write_attributes(tmp_path / "a.safetensors", things)
     _, lists = map_lists(tmp_path / "a.safetensors")
     base: object = lists["genres"].with_text("Drama")
     while isinstance(base, np.ndarray) and isinstance(base.base, np.ndarray):
@@ -65,7 +56,7 @@ def made(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict[
     return lambda tensors: tensors.update({name: np.ascontiguousarray(make(tensors[name]))})
 
 
-# The values of FILMS: added has two dates, genres Crime and Drama, item_id 1994, Drama, a, c, ...
+# The values of those things: added has two dates, genres Crime and Drama, item_id 1994, Drama, a, c, ...
 DAMAGES = [
     (lambda tensors: tensors.pop("rows"), "no tensor 'rows'"),
     (made("rows", lambda rows: rows.astype(np.int64)), "its rows are int64"),
@@ -98,11 +89,14 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("damage", "problem"), DAMAGES, ids=[problem for _, problem in DAMAGES])
 def test_a_file_that_contradicts_itself_is_refused_by_name(
-    tmp_path: Path, damage: Callable[[dict[str, np.ndarray]], object], problem: str
+    tmp_path: Path,
+    things: list[CatalogueItem],
+    damage: Callable[[dict[str, np.ndarray]], object],
+    problem: str,
 ) -> None:
-    write_catalogue(tmp_path / "catalogue.sqlite", FILMS, item_type="film")
+    write_catalogue(tmp_path / "catalogue.sqlite", things, item_type="film")
     path = tmp_path / ATTRIBUTES_NAME
-    write_attributes(path, FILMS)
+    write_attributes(path, things)
     tensors = {name: tensor.copy() for name, tensor in load_file(path).items()}
     damage(tensors)
     save_file(tensors, path)
@@ -111,8 +105,8 @@ def test_a_file_that_contradicts_itself_is_refused_by_name(
     assert str(path) in str(caught.value) and problem in str(caught.value)
 
 
-def test_equal_keys_stand_in_the_order_of_their_texts(tmp_path: Path) -> None:
-    write_attributes(tmp_path / "a", [replace(FILMS[0], attributes={"n": ["1", "1.0", "01"]})])
+def test_equal_keys_stand_in_the_order_of_their_texts(tmp_path: Path, things: list[CatalogueItem]) -> None:
+    write_attributes(tmp_path / "a", [replace(things[0], attributes={"n": ["1", "1.0", "01"]})])
     tensors = load_file(tmp_path / "a")
     texts = tensors["texts"].copy()
     place = bytes(texts).index(b"0111.0")
@@ -123,10 +117,10 @@ def test_equal_keys_stand_in_the_order_of_their_texts(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_any_damage_is_refused_or_harmless(data: st.DataObject) -> None:
+@given(data=st.data())
+def test_any_damage_is_refused_or_harmless(things: list[CatalogueItem], data: st.DataObject) -> None:
     """Whatever passes the checks answers every question with rows of the catalogue, and never fails otherwise."""
-    tensors = {name: tensor.copy() for name, tensor in build_lists(FILMS).items()}
+    tensors = {name: tensor.copy() for name, tensor in build_lists(things).items()}
     for _ in range(data.draw(st.integers(1, 3))):
         raw = tensors[data.draw(st.sampled_from(sorted(tensors)))].reshape(-1).view(np.uint8)
         raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -138,7 +132,7 @@ def test_any_damage_is_refused_or_harmless(data: st.DataObject) -> None:
         except ReleaseError as error:
             assert str(path) in str(error)
             return
-        if count != len(FILMS):  # which is seen beside the catalogue
+        if count != len(things):  # which is seen beside the catalogue
             return
         index = AttributeIndex(count, lists)
         for name in index.names:
@@ -161,13 +155,13 @@ def test_a_release_without_the_file_answers_the_same(tmp_path: Path, tiny, store
         assert np.array_equal(*masks) and 0 < masks[0].sum() < len(masks[0]) == len(tiny.things)
 
 
-def test_a_file_of_another_release_is_refused(tmp_path: Path, tiny) -> None:
+def test_a_file_of_another_release_is_refused(tmp_path: Path, tiny, things: list[CatalogueItem]) -> None:
     store = Store(tmp_path / "store")
-    release = tiny.publish(store, tamper=lambda folder: write_attributes_over(folder / ATTRIBUTES_NAME))
+    release = tiny.publish(store, tamper=lambda folder: write_attributes_over(folder / ATTRIBUTES_NAME, things))
     with pytest.raises(ReleaseError, match=rf"{ATTRIBUTES_NAME} cannot be used: it is of 4 things"):
         open_bundle(store.path_of(release), release)
 
 
-def write_attributes_over(path: Path) -> None:
+def write_attributes_over(path: Path, things: list[CatalogueItem]) -> None:
     path.unlink()
-    write_attributes(path, FILMS)
+    write_attributes(path, things)

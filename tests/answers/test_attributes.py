@@ -172,19 +172,9 @@ def test_masks_equal_the_oracle_from_the_file_and_from_the_catalogue(
         catalogue.close()
 
 
-FILMS = [
-    CatalogueItem("a", "Heat", {"genres": ["Crime", "Drama"], "year": "1995", "added": "2024-01-31"}, 7, "film"),
-    CatalogueItem(
-        "1994", None, {"genres": "Drama", "year": ["1994.0", "2010"], "added": "2024-01-31T18:00"}, 0, "film"
-    ),
-    CatalogueItem("c", "2024-02-01", {"genres": [], "sold out": "yes"}, 3, "film"),
-    CatalogueItem("Drama", "Heat", {}, 0, "genre"),
-]
-
-
 @pytest.fixture
-def films() -> AttributeIndex:
-    return AttributeIndex(*split_lists(build_lists(FILMS)))
+def films(things: list[CatalogueItem]) -> AttributeIndex:
+    return AttributeIndex(*split_lists(build_lists(things)))
 
 
 @pytest.mark.parametrize(
@@ -213,10 +203,10 @@ def test_a_filter_in_words(films: AttributeIndex, wanted: Json, rows: list[int])
     assert np.flatnonzero(films.mask(parse_filter(wanted))).tolist() == rows
 
 
-def test_texts_are_found_among_many_in_every_lane() -> None:
+def test_texts_are_found_among_many_in_every_lane(things: list[CatalogueItem]) -> None:
     texts = [*map(str, range(-50, 150)), *(f"{n / 8}e1" for n in range(100)), *(f"word {n}" for n in range(100))]
     texts += [f"20{year}-{month:02}-15" for year in range(10, 30) for month in range(1, 13)]
-    items = [replace(FILMS[0], item_id=f"id {row}", attributes={"a": text}) for row, text in enumerate(texts)]
+    items = [replace(things[0], item_id=f"id {row}", attributes={"a": text}) for row, text in enumerate(texts)]
     index = AttributeIndex(*split_lists(build_lists(items)))
     for row, text in enumerate(texts):
         assert np.flatnonzero(index.mask(parse_filter({"attribute": "a", "eq": text}))).tolist() == [row]
@@ -224,8 +214,8 @@ def test_texts_are_found_among_many_in_every_lane() -> None:
         assert not index.mask(parse_filter({"attribute": "a", "eq": absent})).any()
 
 
-def test_an_attribute_goes_before_what_every_thing_has() -> None:
-    items = [replace(FILMS[0], attributes={"title": "other", "popularity": "9"}), FILMS[1], FILMS[3]]
+def test_an_attribute_goes_before_what_every_thing_has(things: list[CatalogueItem]) -> None:
+    items = [replace(things[0], attributes={"title": "other", "popularity": "9"}), things[1], things[3]]
     index = AttributeIndex(*split_lists(build_lists(items)))
     assert index.mask(parse_filter({"attribute": "title", "in": ["other", "Heat"]})).tolist() == [True, False, False]
     assert index.mask(parse_filter({"attribute": "popularity", "gte": 0})).tolist() == [True, False, False]
@@ -288,8 +278,8 @@ def test_filters_that_differ_do_not_share_a_mask(films: AttributeIndex) -> None:
     assert len({id(mask) for mask in masks}) == len(films.cache) == len(several)
 
 
-def test_the_cache_is_bounded_by_bytes_and_by_number() -> None:
-    count, lists = split_lists(build_lists(replace(FILMS[0], item_id=str(row)) for row in range(1000)))
+def test_the_cache_is_bounded_by_bytes_and_by_number(things: list[CatalogueItem]) -> None:
+    count, lists = split_lists(build_lists(replace(things[0], item_id=str(row)) for row in range(1000)))
 
     def ask(index: AttributeIndex, value: object) -> np.ndarray:
         return index.mask(parse_filter({"attribute": "year", "in": [value, "x" * 400]}))
@@ -311,8 +301,8 @@ def test_the_cache_is_bounded_by_bytes_and_by_number() -> None:
     assert (len(too_large.cache), too_large.cache.nbytes) == (0, 0)
 
 
-def test_threads_share_an_index() -> None:
-    count, lists = split_lists(build_lists(replace(FILMS[0], item_id=str(row), popularity=row) for row in range(500)))
+def test_threads_share_an_index(things: list[CatalogueItem]) -> None:
+    count, lists = split_lists(build_lists(replace(things[0], item_id=str(row), popularity=row) for row in range(500)))
     index = AttributeIndex(count, lists, cached_masks=5)
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(

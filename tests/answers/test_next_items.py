@@ -209,7 +209,8 @@ def test_causes_are_of_the_history_and_strongest_first(recommender: Recommender,
             assert (named, weights) == ([item.item_id], [tiny.popularity[tiny.ids.index(item.item_id)]])
         elif kinds <= {"sequence", "content"}:
             assert set(named) <= set(asked["history"])
-            assert kinds == {"sequence"} and len(read_of(tiny, asked["history"])) == 1 or all(w > 0 for w in weights)
+            is_alone = kinds == {"sequence"} and len(read_of(tiny, asked["history"])) == 1
+            assert is_alone or all(weight > 0 for weight in weights)
         if item.reason in {"sequence", "content", "popular"}:
             assert kinds <= {item.reason}
 
@@ -227,7 +228,8 @@ def test_the_one_item_of_a_history_is_the_cause_of_every_item(recommender: Recom
     scores = np.array([item.score for item in items])
     biases = np.array([tiny.bias[tiny.row_of(item.item_id)] for item in items])
     expected = (scores - np.logaddexp.reduce(scores)) - (biases - np.logaddexp.reduce(biases))
-    assert [(cause.item_id, cause.kind) for item in items for cause in item.because] == [("661", "sequence")] * len(items)
+    named = [(cause.item_id, cause.kind) for item in items for cause in item.because]
+    assert named == [("661", "sequence")] * len(items)
     np.testing.assert_allclose([item.because[0].weight for item in items], expected, atol=1e-4)
     assert expected.min() < 0 < expected.max()
 

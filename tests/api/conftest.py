@@ -80,6 +80,12 @@ def run_service():
 
 
 @pytest.fixture(scope="session")
+def asking(load_support):
+    """``with asking(url) as answers``: clients that ask one question again and again until the context ends."""
+    return load_support("streams").asking
+
+
+@pytest.fixture(scope="session")
 def client(store: Store) -> Iterator[ServiceClient]:
     """The service on the tiny release."""
     settings = Settings(store=store.path, max_body_bytes=100_000, max_picture_bytes=200_000, poll_seconds=0.05)

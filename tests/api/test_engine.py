@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,43 +33,30 @@ def counted(metrics: Metrics, name: str) -> float:
     return float(line.split()[-1])
 
 
-def test_releases_are_swapped_under_a_stream_of_requests(support, run_service, wait_ready, tmp_path: Path) -> None:
+def test_releases_are_swapped_under_a_stream_of_requests(
+    support, run_service, wait_ready, asking, tmp_path: Path
+) -> None:
     store = Store(tmp_path / "store")
     makers = {seed: support.tiny_release(seed=seed, prefix=f"r{seed}-") for seed in (1, 2)}
     releases = {maker.publish(store): maker for maker in makers.values()}
     first, second = releases
     store.activate(first, **BY)
-    answers: list[tuple[int, dict]] = []
-    stop = threading.Event()
-
-    def ask(base_url: httpx.URL) -> None:
-        with httpx.Client(base_url=base_url, timeout=20, trust_env=False) as client:
-            while not stop.is_set():
-                question = {"history": ["1193", "661"], "k": 40, "exclude_seen": False}
-                response = client.post("/v1/recommendations", json=question)
-                answers.append((response.status_code, response.json()))
-
     with run_service(Settings(store=store.path, poll_seconds=0.02)) as client:
         wait_ready(client, first)
-        threads = [threading.Thread(target=ask, args=(client.base_url,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for number in range(6):
-            release = (second, first)[number % 2]
-            store.activate(release, **BY)
-            wait_ready(client, release)
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with asking(client.base_url) as answers:
+            for number in range(6):
+                release = (second, first)[number % 2]
+                store.activate(release, **BY)
+                wait_ready(client, release)
         text = client.get("/metrics").text
     assert "recsvc_release_swaps_total 7.0" in text
-    assert {status for status, _ in answers} == {200}
-    assert {answer["release"] for _, answer in answers} == {first, second}
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["release"] for answer in answers} == {first, second}
     expected = {
         release: [item_id for item_id, _ in maker.next_items(["1193", "661"], 40, exclude_seen=False)]
         for release, maker in releases.items()
     }
-    for _, answer in answers:
+    for answer in map(httpx.Response.json, answers):
         assert [item["item_id"] for item in answer["items"]] == expected[answer["release"]]
 
 

@@ -2,7 +2,6 @@
 
 import gc
 import math
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -171,7 +170,7 @@ def test_a_release_that_is_let_go_is_freed_when_the_last_request_has_its_answer(
 
 
 def test_a_hundred_swaps_under_load_fail_no_request_and_mix_no_answer(
-    support, run_service, wait_ready: Callable[..., None], tmp_path: Path
+    support, run_service, wait_ready: Callable[..., None], asking, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
     makers = {}
@@ -184,35 +183,18 @@ def test_a_hundred_swaps_under_load_fail_no_request_and_mix_no_answer(
     }
     first, second = makers
     store.activate(first, **BY)
-    answers: list[tuple[int, str, list[str], str]] = []
-    stop = threading.Event()
-
-    def ask(base_url: httpx.URL) -> None:
-        question = {"history": ["1193", "661"], "k": 40, "exclude_seen": False}
-        with httpx.Client(base_url=base_url, timeout=20, trust_env=False) as client:
-            while not stop.is_set():
-                response = client.post("/v1/recommendations", json=question)
-                answer = response.json()
-                ids = [item["item_id"] for item in answer.get("items", ())]
-                answers.append((response.status_code, answer.get("release", ""), ids, response.text))
-
     with run_service(Settings(store=store.path, poll_seconds=0.005, log_requests=False)) as client:
         wait_ready(client, first)
-        threads = [threading.Thread(target=ask, args=(client.base_url,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for number in range(100):
-            release = (second, first)[number % 2]
-            store.activate(release, **BY)
-            wait_ready(client, release)
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with asking(client.base_url) as answers:
+            for number in range(100):
+                release = (second, first)[number % 2]
+                store.activate(release, **BY)
+                wait_ready(client, release)
         assert "recsvc_release_swaps_total 101.0" in client.get("/metrics").text
-    assert {status for status, *_ in answers} == {200}
-    assert {release for _, release, *_ in answers} == {first, second}
-    for _, release, ids, text in answers:
-        assert ids == expected[release], text
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["release"] for answer in answers} == {first, second}
+    for answer in map(httpx.Response.json, answers):
+        assert [item["item_id"] for item in answer["items"]] == expected[answer["release"]], answer
 
 
 def test_two_hundred_flipped_bits_are_refused_by_name_and_the_old_release_serves(
