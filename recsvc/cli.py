@@ -24,7 +24,7 @@ from recsvc.cli_metapaths import metapaths
 from recsvc.cli_releases import StoreFolder, releases_app
 from recsvc.cli_retrain import retrain
 from recsvc.cli_runs import runs_app
-from recsvc.errors import ConfigError, RecsvcError
+from recsvc.errors import ConfigError, DatasetError, RecsvcError
 from recsvc.terminal import print_evaluation, print_facts, say
 
 app = typer.Typer(
@@ -84,15 +84,38 @@ def demo(
 
 
 @app.command()
-def check(dataset: Dataset, config: ConfigFile = None, settings: Settings = None) -> None:
-    """Validate a data set folder and print what is in it."""
+def check(
+    dataset: Dataset,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Store whose active release it is compared with.", show_default=False),
+    ] = None,
+) -> None:
+    """Validate a data set folder and print what is in it, and how it differs from what a release has learnt from."""
     from recsvc.data import describe, read_dataset
     from training.config import load_config
 
-    found = read_dataset(dataset, load_config(config, settings or ()).data, decode=True)
+    given = load_config(config, settings or ())
+    found = read_dataset(dataset, given.data, decode=True)
     for note in found.notes:
         say(f"note: {note}")
     print_facts(describe(found))
+    if against is None:
+        return
+    from recsvc.releases import Store
+    from training.retrain.drift_report import compare_with_active
+
+    compared_with, findings = compare_with_active(found, Store(against), given)
+    print(f"\nagainst {compared_with}:")
+    for finding in findings:
+        print(f"{finding.level}: {finding.sentence}")
+    print(f"{len(findings):,} findings" if findings else "nothing stands out")
+    if any(finding.level == "refuse" for finding in findings):
+        raise DatasetError(
+            f"{dataset}: `recsvc retrain` would refuse these data; the lines that begin with refuse say why"
+        )
 
 
 @app.command()

@@ -64,7 +64,8 @@ def _windows(new: Profile, old: Profile | None) -> tuple[Sequence[Window], Seque
     before = dict(map(tuple, old["days"]))
     grown = {day for day, count in new["days"] if count > _GROWN * before.get(day, 0)} if "days" in new else set()
     span = new.get("window_hours", 0) * 3600
-    judged, rest = [], []
+    judged: list[Window] = []
+    rest: list[Window] = []
     for window in windows:
         days = range(int((window["until"] - span) // _DAY), int(window["until"] // _DAY) + 1)
         (judged if window["until"] > old["last"] or grown.intersection(days) else rest).append(window)

@@ -12,7 +12,7 @@ from training.retrain.findings import Finding, Level, moment, number, share
 
 Window = dict[str, Any]
 
-_ENOUGH = 3
+_ENOUGH = 2
 """Earlier windows from which on they are compared with; before that the limit alone counts."""
 
 _PAST = 5
@@ -20,6 +20,12 @@ _PAST = 5
 
 _RARE = 0.05
 """Share of the earlier windows that may go beyond what counts as the worst of them: one mishap sets no standard."""
+
+_RECENT = 14
+"""Newest of the earlier windows that say what an ordinary volume is: it may well change with the season."""
+
+_MANY = 5
+"""The share of one user says something from so many times the fewest events of a window on."""
 
 _FEWEST_PAIRS = 30
 """Pairs of successive items that were seen before, from which on their number says something."""
@@ -44,6 +50,7 @@ class Limit:
         level: how bad it is.
         written: how the figure is written.
         relative: whether it says something only beside earlier windows.
+        many: how many times the fewest events a window must have for it to say something.
     """
 
     kind: str
@@ -54,6 +61,7 @@ class Limit:
     level: Level = "refuse"
     written: Callable[[float], str] = share
     relative: bool = False
+    many: int = 1
 
 
 def _field(name: str) -> Callable[[Window], float | None]:
@@ -105,6 +113,7 @@ LIMITS = (
         _field("user_share"),
         "{} of the events are by one user",
         "a robot looks like this (`recsvc events forget USER` deletes its events), and so do ids that get lost",
+        many=_MANY,
     ),
     Limit(
         "events a user",
@@ -208,7 +217,8 @@ def _over(limit: Limit, judged: Sequence[Window], known: Sequence[Window], confi
         usual = float(np.quantile(before, 1 - _RARE, method="higher"))
         allowed = max(allowed, config.margin * usual)
         compared = f"; up to {limit.written(usual)} in {_windows(before)} before"
-    measured = [(value, window) for window in judged if (value := limit.measure(window)) is not None]
+    enough = [window for window in judged if window["events"] >= limit.many * config.min_events]
+    measured = [(value, window) for window in enough if (value := limit.measure(window)) is not None]
     value, worst = max(measured, key=lambda each: each[0], default=(0.0, None))
     if worst is None or value <= allowed:
         return None
@@ -224,12 +234,11 @@ def _over(limit: Limit, judged: Sequence[Window], known: Sequence[Window], confi
 
 def _volume(new: Sequence[Window], earlier: Sequence[Window], config: DataCareConfig) -> Finding | None:
     """The newest window against an ordinary one; a hole further back is over, and does no harm."""
-    volumes = [window["events"] for window in earlier]
+    volumes = [window["events"] for window in earlier[-_RECENT:]]
     if len(volumes) < _ENOUGH or (usual := float(np.median(volumes))) < config.min_events or not new:
         return None
     newest, most = new[-1], max(new, key=lambda window: int(window["events"]))
-    lowest = float(np.quantile(volumes, _RARE, method="lower"))
-    allowed = min(config.min_volume * usual, lowest / config.margin)
+    allowed = min(config.min_volume * usual, min(volumes) / config.margin)
     if newest["events"] < allowed:
         return Finding(
             "volume",
