@@ -28,11 +28,22 @@ def releases_list(store: StoreFolder) -> None:
 
 
 @releases_app.command("show")
-def releases_show(release: ReleaseId, store: StoreFolder) -> None:
-    """Print the manifest of a release."""
+def releases_show(
+    release: ReleaseId,
+    store: StoreFolder,
+    card: Annotated[bool, typer.Option("--card", help="Its model card instead.")] = False,
+) -> None:
+    """Print the manifest of a release, or its model card."""
     from recsvc.releases import Store
 
-    print(Store(store).verify(release).to_bytes().decode(), end="")
+    opened = Store(store)
+    manifest = opened.verify(release)
+    if not card:
+        print(manifest.to_bytes().decode(), end="")
+    elif "card.md" in manifest.files:
+        print((opened.path_of(release) / "card.md").read_text("utf-8"), end="")
+    else:
+        raise ReleaseError(f"Release {release} has no model card: it was published before there were any.")
 
 
 @releases_app.command("verify")

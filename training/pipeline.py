@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,18 @@ from recsvc.data import Dataset, read_dataset
 from recsvc.errors import DatasetError, RunError
 from recsvc.releases import ManifestDraft, SpaceEntry, Store
 from recsvc.releases.stages import StageHook, no_hook
+from training.card import CARD_NAME, model_card
 from training.config import Config, load_config
 from training.distributed import several_processes
 from training.indexes import index_space
 from training.progress import Reporter
 from training.run import Run, check_new, locked
+from training.runs import note_release
 from training.runtime import available_cores, prepare_process
 from training.sequence.space import BehaviourSpace
 from training.spaces import SHARED, SPACES, Space, spaces_in, spaces_of
+from training.tracking import write_board
+from training.usage import measured
 
 
 def train(
@@ -72,7 +76,10 @@ def train(
         run = Run.open(out)
         known = spaces_in(run)
         for name, trained in spaces.items():
-            ending = "trained already" if trained else known[name].train(run, resume=resume, reporter=reporter)
+            ending = "trained already"
+            if not trained:
+                with measured(run, name) if world.first else nullcontext():
+                    ending = known[name].train(run, resume=resume, reporter=reporter)
             if world.first:
                 reporter.line(f"{name}: {ending}")
     return run
@@ -131,6 +138,7 @@ def evaluate(run: Run, *, reporter: Reporter | None = None) -> dict[str, Any]:
     prepare_process(run.config.runtime)
     found = {name: space.evaluate(run, reporter) for name, space in trained_spaces(run).items()}
     run.write_json("evaluation.json", found)
+    write_board(run, found)
     return found
 
 
@@ -183,9 +191,13 @@ def publish(
         data = {key: run.facts[key] for key in ("fingerprint", "dataset", "created", "environment")}
         data["dataset"] = Path(data["dataset"]).name
         data |= facts or {}
-        return ManifestDraft(data=data, config=run.config.model_dump(mode="json"), metrics=metrics, spaces=entries)
+        config = run.config.model_dump(mode="json")
+        draft = ManifestDraft(data=data, config=config, metrics=metrics, spaces=entries)
+        (staging / CARD_NAME).write_text(model_card(run, draft), "utf-8")
+        return draft
 
     release = store.publish(fill, stage=stage)
+    note_release(run, release)
     if activate:
         store.activate(release, actor=actor, reason=f"published from {run.folder.name}")
     return release

@@ -7,12 +7,13 @@
         data/<space>     what the space learns from, numbered and memory-mappable: log, graph, pixels
         catalogue.sqlite items and nodes with titles and attributes, as the release will carry them
         <space>/         checkpoints, metrics.jsonl, tensorboard/, model.safetensors
-        evaluation.json  written by `recsvc evaluate`
+        usage.json       seconds that the training of each space took
+        evaluation.json  written by `recsvc evaluate`, and tensorboard/ with settings and final figures
+        published.json   the releases that `recsvc publish` has made of it
 """
 
 import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 import yaml
 
 import recsvc
@@ -30,6 +30,7 @@ from recsvc.errors import RunError
 from recsvc.releases import Catalogue, folder_lock
 from training.catalogue import write_run_catalogue
 from training.config import Config, change_trained, dump_config, parse_config
+from training.environment import environment
 
 _FORMAT = 2
 _PREPARED = ("data", "catalogue.sqlite", "config.yaml", "run.json")
@@ -69,7 +70,7 @@ class Run:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": str(dataset.path.resolve()),
             "fingerprint": dataset.fingerprint,
-            "environment": _environment(),
+            "environment": environment(),
         }
         run = cls(folder, config, facts)
         try:
@@ -121,10 +122,10 @@ class Run:
                 f"{folder}: not a run folder (no run.json); make one with `recsvc train DATASET --out {folder}`"
             )
         facts = json.loads(path.read_text("utf-8"))
-        if facts.get("format") != _FORMAT:
-            raise RunError(
-                f"{path}: format {facts.get('format')!r}, this version of recsvc reads {_FORMAT}; train again"
-            )
+        if (found := facts.get("format")) != _FORMAT:
+            newer = isinstance(found, int) and found > _FORMAT
+            advice = "use the newer version of recsvc that made it" if newer else "train again"
+            raise RunError(f"{path}: format {found!r}, this version of recsvc reads {_FORMAT}; {advice}")
         tree = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
         return cls(folder, parse_config(tree, str(folder / "config.yaml")), facts)
 
@@ -230,15 +231,6 @@ def check_new(folder: Path) -> None:
         others = sorted({entry.name for entry in folder.iterdir()} - {*_PREPARED, *_STAGING})
         if others:
             raise RunError(f"{folder} is not empty (it holds {others[0]!r}); give a new folder for the run")
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-    }
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:

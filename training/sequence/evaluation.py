@@ -15,6 +15,7 @@ from recsvc.metrics.bootstrap import Interval, bootstrap_mean
 from recsvc.metrics.ranking import ranking_metrics, target_gains
 from recsvc.models.sequence.model import SequenceModel
 from training.run import Run
+from training.run_ranks import save_ranks
 from training.sequence.baselines import (
     Attributes,
     content_knn_scorer,
@@ -74,6 +75,7 @@ def evaluate_next_items(
     vectors = model.item_vectors.detach().cpu().float().numpy()
     figures = {name: _figures(each, data, settings, vectors) for name, each in judged.items()}
     ranks = {name: each.ranks for name, each in judged.items()}
+    save_ranks(run, ranks["model"])
     protocol = protocol_facts(
         log, split, data, settings, kind=run.config.split.kind, max_history=model.config.max_history
     )
