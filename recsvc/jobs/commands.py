@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from recsvc.events import default_url
 from recsvc.jobs.job import Job
 from recsvc.jobs.kinds import Activate, Increment, Prune, RecommendAll, Retrain, Rollback, parse_parameters
 from recsvc.jobs.settings import WorkerSettings
@@ -37,10 +38,11 @@ def commander(settings: WorkerSettings) -> Commander:
 
 
 def environment(settings: WorkerSettings) -> Mapping[str, str]:
-    """The environment of jobs: the worker's own, and the database where an option has named it."""
+    """The environment of jobs: the worker's own, with its database where nothing there names that."""
     own = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_JOBS}
-    if settings.database is not None and secret(_DATABASE) != settings.database:
-        own[_DATABASE] = settings.database
+    database = settings.database or default_url(settings.store)
+    if secret(_DATABASE) != database:
+        own[_DATABASE] = database
     return own | {"PYTHONUNBUFFERED": "1"}
 
 
