@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recsvc.data import leave_one_out
 from training.retrain.gate_behaviour import held_out_items, judge_next_items, popular_items, slices_of
@@ -46,10 +48,10 @@ def log(circles):
 
 @pytest.fixture
 def judged(log):
-    """``judged(challenger, champion, **settings)``: the checks by name."""
+    """``judged(challenger, champion, **limits)``: the checks by name."""
 
-    def run(challenger, champion, *, until=None, **settings):
-        config = CONFIG.model_copy(update=settings)
+    def run(challenger, champion, *, until=None, **limits):
+        config = CONFIG.model_copy(update=limits)
         split = leave_one_out(log)
         readers = [None if each is None else ReleaseReader(each, log) for each in (challenger, champion)]
         held_out = held_out_items(log, split, config.users)
@@ -73,6 +75,21 @@ def test_the_champion_itself_passes(champion, judged):
     found = checks["ndcg@10"]
     assert found.measured == 0 and found.interval == (0, 0)
     assert found.sentence == "NDCG@10 1.0000 against 1.0000 (+0.0000 [0.0000, 0.0000], 300 users)"
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1), users=st.integers(2, 300))
+def test_any_champion_passes_beside_itself(opened, judged, seed, users):
+    rng = np.random.default_rng(seed)
+    bundle = opened(
+        places=rng.permutation(COUNT),
+        unknown=rng.permutation(COUNT)[: rng.integers(0, COUNT // 2)],
+        bias=rng.normal(0, rng.choice([0, 1, 10]), COUNT),
+        popularity=rng.integers(0, 50, COUNT),
+    )
+    until = float(rng.integers(-1, 3))
+    checks = judged(bundle, bundle, until=until, users=users, min_over_popularity=0.0, slice_users=2, max_drop=0.0)
+    assert all(check.passed for check in checks.values())
 
 
 def test_a_worse_ranking_is_refused_and_a_better_one_is_not(opened, champion, judged):
@@ -127,11 +144,11 @@ def test_lists_of_popular_items_are_refused(opened, champion, judged, log):
     popular = np.argsort(-counts, kind="stable")[:8]
     bias = np.zeros(COUNT)
     bias[popular] = 10
-    settings = {"popular_share": 0.2, "min_coverage_ratio": 0.0}
-    checks = judged(opened(bias=bias), champion, **settings)
+    limits = {"popular_share": 0.2, "min_coverage_ratio": 0.0}
+    checks = judged(opened(bias=bias), champion, **limits)
     assert not checks["popular share"].passed and checks["popular share"].measured > 0.4
-    assert judged(champion, opened(bias=bias), **settings)["popular share"].passed
-    assert judged(opened(bias=bias), champion, max_popular_rise=1.0, **settings)["popular share"].passed
+    assert judged(champion, opened(bias=bias), **limits)["popular share"].passed
+    assert judged(opened(bias=bias), champion, max_popular_rise=1.0, **limits)["popular share"].passed
 
 
 def test_a_slice_that_loses_is_refused_by_itself(opened, champion, judged):
