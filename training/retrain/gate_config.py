@@ -48,8 +48,8 @@ class GateConfig(Section):
     )
     refuse_reversed: bool = Field(
         True,
-        description="Whether new events that the champion reads better backwards, where it read the old ones better "
-        "forwards, are refused.",
+        description="Whether new events that the champion reads better backwards than forwards, beyond chance, are "
+        "refused.",
     )
     new_users: int = Field(
         20, ge=2, description="Users with new events that it takes to judge new events by what the champion says."
