@@ -9,28 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.errors import DatasetError
-from recsvc.limits import MAX_ID_BYTES
+from recsvc.limits import text_flaw
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
-
-def id_flaw(value: str) -> str | None:
-    """Say what keeps ``value`` from being an id, or return None if nothing does.
-
-    Ids are kept verbatim: blanks, quotes and line breaks in them count. An id has 1 to `MAX_ID_BYTES` bytes
-    of UTF-8 and no NUL.
-    """
-    if not value:
-        return "is empty"
-    if "\0" in value:
-        return "contains a NUL byte"
-    try:
-        size = len(value.encode("utf-8"))
-    except UnicodeEncodeError:
-        return "is not valid Unicode"
-    if size > MAX_ID_BYTES:
-        return f"has {size:,} bytes; an id has at most {MAX_ID_BYTES}"
-    return None
 
 
 class IdIndex:
@@ -65,7 +46,7 @@ class IdIndex:
         ids = list(ids)
         rows: dict[str, int] = {}
         for row, value in enumerate(ids):
-            if (flaw := id_flaw(value)) is not None:
+            if (flaw := text_flaw(value)) is not None:
                 raise DatasetError(f"The id {value[:40]!r} at row {row:,} {flaw}.")
             if rows.setdefault(value, row) != row:
                 raise DatasetError(f"The id {value[:40]!r} is there twice: at rows {rows[value]:,} and {row:,}.")

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsvc.data.ids import id_flaw
 from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
+from recsvc.limits import text_flaw
 from recsvc.pictures import MAX_BYTES, SUFFIXES
 
 COLUMN = "image"
@@ -75,7 +75,7 @@ def list_folder(path: Path, problems: Problems) -> tuple[list[str], PictureFolde
         return None
     files: dict[str, Path] = {}
     for entry in entries:
-        if (flaw := id_flaw(entry.name)) is not None:
+        if (flaw := text_flaw(entry.name)) is not None:
             problems.add(path, f"the name {shown(entry.name)} {flaw}; rename the file.")
         elif entry.is_dir():
             problems.add(entry, "this is a folder; put every picture straight into the folder of pictures.")

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsvc.data.columns import Table
-from recsvc.data.ids import id_flaw
 from recsvc.data.problems import MAX_PROBLEMS, Problems, shown
-from recsvc.limits import MAX_ID_BYTES
+from recsvc.limits import MAX_ID_BYTES, text_flaw
 
 LATEST = 1e11
 """Epoch seconds beyond this (the year 5138) are taken for milliseconds and refused."""
@@ -27,7 +26,7 @@ def check_ids(table: Table, column: str, problems: Problems) -> None:
     ids = table.frame[column]
     size = ids.str.len_bytes()
     bad = (size < 1) | (size > MAX_ID_BYTES) | ids.str.contains("\0", literal=True)
-    _note(table, bad.to_numpy(), problems, lambda row: f"{column} {id_flaw(ids[row])}.")
+    _note(table, bad.to_numpy(), problems, lambda row: f"{column} {text_flaw(ids[row])}.")
 
 
 def check_once(table: Table, columns: Sequence[str], problems: Problems, advice: str) -> None:

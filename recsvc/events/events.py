@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Delete, Row, Select, bindparam, delete, func,
 
 from recsvc.events.connections import Connections
 from recsvc.events.forgetting import Times, Tombstones
-from recsvc.events.limits import MAX_NAME_BYTES, is_storable, text_flaw
+from recsvc.events.limits import MAX_NAME_BYTES, is_storable
 from recsvc.events.schema import answers, events
 from recsvc.events.times import EPOCH, current, from_milliseconds, to_milliseconds
+from recsvc.limits import text_flaw
 
 MAX_SKEW_MS = 5 * 60 * 1000
 """How far ahead of our clock the time of an event may be."""

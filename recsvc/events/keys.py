@@ -17,9 +17,10 @@ from sqlalchemy import bindparam, insert, select, update
 
 from recsvc.errors import RequestError
 from recsvc.events.connections import Connections
-from recsvc.events.limits import MAX_NAME_BYTES, is_storable, text_flaw
+from recsvc.events.limits import MAX_NAME_BYTES, is_storable
 from recsvc.events.schema import api_keys
 from recsvc.events.times import current, from_milliseconds, to_milliseconds
+from recsvc.limits import text_flaw
 
 SCOPES: Final = ("read", "write", "admin")
 """What a key may do, each of them all that stands before it as well."""

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, delete, false, func, or_, select, update
 
 from recsvc.errors import RequestError
 from recsvc.events.connections import Connections
-from recsvc.events.limits import text_flaw
 from recsvc.events.schema import counters, item_states
 from recsvc.events.times import current, from_milliseconds, to_milliseconds
+from recsvc.limits import text_flaw
 
 _COUNTER = "item_states"
 _IN_ONE_QUERY = 1000

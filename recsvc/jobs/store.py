@@ -15,13 +15,14 @@ from sqlalchemy.exc import IntegrityError
 
 from recsvc.errors import JobError
 from recsvc.events import Database
-from recsvc.events.limits import MAX_NAME_BYTES, is_storable, text_flaw
+from recsvc.events.limits import MAX_NAME_BYTES, is_storable
 from recsvc.events.schema import jobs
 from recsvc.events.times import current, to_milliseconds
 from recsvc.jobs.figures import Figures, count_jobs
 from recsvc.jobs.job import LIVE, Job
 from recsvc.jobs.kinds import AnyParameters
 from recsvc.jobs.rows import clock, read_job
+from recsvc.limits import text_flaw
 
 ATTEMPTS = 3
 """How often a job may begin whose workers die."""

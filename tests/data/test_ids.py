@@ -46,7 +46,7 @@ def test_what_is_not_there() -> None:
     ("ids", "message"),
     [
         (["a", ""], "'' at row 1 is empty"),
-        (["é" * 256 + "x"], "has 513 bytes; an id has at most 512"),
+        (["é" * 256 + "x"], "has 513 bytes; at most 512 are allowed"),
         (["a", "b", "a"], "is there twice: at rows 0 and 2"),
         (["\ud800"], "is not valid Unicode"),
         (["a\0"], "contains a NUL byte"),

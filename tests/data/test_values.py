@@ -113,5 +113,5 @@ def test_weights_above_zero_say_whose_they_are(table: Callable[..., Table]) -> N
 def test_ids_are_neither_empty_nor_endless(table: Callable[..., Table]) -> None:
     assert problems_of(check_ids, table(" ", "é" * 256, "", "é" * 257)) == [
         "4: x is empty.",
-        "5: x has 514 bytes; an id has at most 512.",
+        "5: x has 514 bytes; at most 512 are allowed.",
     ]

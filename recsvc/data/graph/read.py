@@ -11,11 +11,12 @@ import polars as pl
 
 from recsvc.data.columns import Columns, Table
 from recsvc.data.graph.tables import EdgeList, GraphTables, NodeTable, RelationKey
-from recsvc.data.ids import IdIndex, id_flaw
+from recsvc.data.ids import IdIndex
 from recsvc.data.nearest import nearest
 from recsvc.data.problems import Problems, shown
 from recsvc.data.tables import read_table
 from recsvc.data.values import check_ids, check_once, read_weights
+from recsvc.limits import text_flaw
 
 NODE_COLUMNS = Columns(
     kinds={"node_type": "id", "node_id": "id", "label": "text", "name": "text"},
@@ -46,7 +47,7 @@ def name_flaw(value: str) -> str | None:
 
     A name is an id that can be written in a meta-path such as ``movie-[has_genre]-genre``.
     """
-    if (flaw := id_flaw(value)) is not None:
+    if (flaw := text_flaw(value)) is not None:
         return flaw
     for character in _SYNTAX:
         if character in value:
