@@ -31,6 +31,7 @@ from api.problems import (
 
 _SWEEP_SECONDS: Final = 0.5
 _LINGER_SECONDS: Final = 0.25  # for a request that is on its way when the port has closed
+_FIRST_LINGER_SECONDS: Final = 2.0  # for the first one of a connection: nobody could tell its client to go elsewhere
 _FIELD: Final = (
     rb"(?:(?!content-length|transfer-encoding|connection|expect|upgrade)[!#$%&'*+.^_`|~0-9a-z-]+:[^\r\n\0]*\r\n)*"
 )
@@ -215,7 +216,8 @@ class Protocol(HttpToolsProtocol):
         """Close when the answer is sent; where none is, leave a moment to a request that is on its way."""
         self.shared.is_draining = True
         if self._is_idle():
-            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+            seconds = _FIRST_LINGER_SECONDS if self._reading is _Reading.FIRST else _LINGER_SECONDS
+            self.loop.call_later(seconds, self._close_if_idle)
         elif self.cycle is not None:
             self.cycle.keep_alive = False
 
