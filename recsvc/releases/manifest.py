@@ -94,11 +94,12 @@ def _check_finite(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def only_format(known: int, advice: str) -> AfterValidator:
-    """A check that lets one format number through; ``advice`` says what to do about any other."""
+    """A check that lets one format number through; ``advice`` says what to do about an older one."""
 
     def check(value: int) -> int:
         if value != known:
-            raise ValueError(f"this version of recsvc reads format {known}, not {value}; {advice}")
+            way_out = f"use the newer version of recsvc that wrote it, or {advice}" if value > known else advice
+            raise ValueError(f"this version of recsvc reads format {known}, not {value}; {way_out}")
         return value
 
     return AfterValidator(check)
