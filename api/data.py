@@ -248,6 +248,8 @@ class DataLayer:
             store = self._settings.store
             if self._settings.database is None and not os.access(store, os.W_OK):
                 problem = "The store is read only, so no database stands in it: set RECSVC_DATABASE to one."
+            elif not self._noted:
+                problem = "It is still being opened."
             else:
                 problem = "What is wrong stands in the service's log."
         detail = f"{problem} A history in the request is answered without it."

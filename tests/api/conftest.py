@@ -95,7 +95,7 @@ def client(store: Store) -> Iterator[ServiceClient]:
 
 
 def wait_until_ready(client: httpx.Client, release: str | None = None) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         answer = client.get("/readyz")
         if answer.status_code == 200 and release in (None, answer.json()["release"]):

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.data import DataLayer
 from api.metrics import Metrics
 from api.problems import NO_DATABASE, ProblemError
 from api.recorder import Recorder, Shown
 from api.settings import Settings
-from recsvc.events import Answer
+from recsvc.events import Answer, Database
 
 EVENT = {"event_id": "e", "user_id": "Ada", "item_id": "1193"}
 NEEDS = [
@@ -94,6 +96,30 @@ def test_a_database_that_comes_back_is_used_again(store, run_service, wait_ready
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert client.get("/v1/items/1193").json()["available"] is True
+
+
+def test_a_database_that_is_slow_to_open_holds_no_other_answer_up(
+    store, run_service, wait_ready, tmp_path: Path, is_problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_open, opened = threading.Event(), DataLayer._open
+
+    def slowly(data: DataLayer) -> Database:
+        assert may_open.wait(60)
+        return opened(data)
+
+    monkeypatch.setattr(DataLayer, "_open", slowly)
+    monkeypatch.setattr("api.data._PATIENCE_SECONDS", 0.1)
+    settings = Settings(store=store.path, database=f"sqlite:///{tmp_path}/events.sqlite", poll_seconds=0.05)
+    with run_service(settings) as client:
+        wait_ready(client)
+        assert client.post("/v1/recommendations", json={"history": ["1193"]}).status_code == 200
+        problem = is_problem(client.get("/v1/users/Ada"), 503, "no-database")
+        assert "still being opened" in problem["detail"]
+        may_open.set()
+        deadline = time.monotonic() + 60
+        while client.get("/v1/users/Ada").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_database_that_fails_under_way_harms_no_other_answer(

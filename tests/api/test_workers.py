@@ -49,7 +49,7 @@ class Service:
         return [event for event in found if event["event"] == name]
 
     def wait_for(self, name: str, count: int) -> list[dict]:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(self.events(name)) < count:
             assert time.monotonic() < deadline, "".join(self.lines)
             time.sleep(0.02)
