@@ -7,22 +7,26 @@ Answers with two lines: the process id at once, the exit code in the end (minus 
 import json
 import os
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 
-import onnxscript
-import torch._dynamo
-import torch.onnx
+import tqdm
+from torch import nn, zeros
+from torch.export import Dim
 
 import recsvc.cli
 import training.retrain.challenge
 import training.retrain.promotion
+from training.onnx_export import write_encoder
 
 # What the command imports when it comes to that, at once.
-IMPORTED = (onnxscript, torch._dynamo, torch.onnx, training.retrain.challenge, training.retrain.promotion)
+IMPORTED = (training.retrain.challenge, training.retrain.promotion)
 
 
 def main() -> None:
     """Serve until standard input ends."""
+    warm_up()
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -31,6 +35,14 @@ def main() -> None:
             command(request["arguments"], request["stderr"])
         print(process, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+
+
+def warm_up() -> None:
+    """Export something once: the exporter imports half of torch, slowly."""
+    tqdm.tqdm.monitor_interval = 0  # no thread, which a fork would lose
+    with tempfile.TemporaryDirectory() as folder:
+        shapes = {"input": {0: Dim("batch")}}
+        write_encoder(nn.Linear(2, 2), {"input": zeros(3, 2)}, "output", shapes, Path(folder) / "warm.onnx")
 
 
 def command(arguments: list[str], errors: str) -> None:

@@ -12,6 +12,7 @@
                                  run/           an ordinary run folder
                                  candidate/     a store with one release, which is judged and published as it is
                                  verdict.json   of the gate
+                                 failures.json  how often it has failed, not counting kills
                                  decision.json  written last: the attempt is finished
 """
 
@@ -119,6 +120,15 @@ class Attempt:
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Keep what was found out for whoever has to go on."""
         write_json(self.folder / name, content)
+
+    @property
+    def failures(self) -> int:
+        """How often a process has given up on it by itself."""
+        return int((self.read("failures.json") or {}).get("count", 0))
+
+    def note_failure(self) -> None:
+        """Count that a process gives up on it."""
+        self.write("failures.json", {"count": self.failures + 1})
 
     def decide(
         self, outcome: Outcome, reason: str, *, seconds: dict[str, float], release: str | None = None

@@ -73,6 +73,10 @@ def rehearse(request: Request, store: Store, *, reporter: Reporter | None = None
         return _Retraining(request, store, Stages(reporter or Reporter(quiet=True))).rehearse()
 
 
+# What has failed so often, and not because it was killed, is begun anew on newer data.
+_TRIES = 3
+
+
 class _Retraining:
     """One call of :func:`retrain`, under the locks."""
 
@@ -149,7 +153,12 @@ class _Retraining:
             return "asked for"
         if not attempt.asked.same_question(self._asked):
             return "the settings, the data set or the database are others now"
-        return still_allowed(open_snapshot(attempt.snapshot_folder), self._request.sources)
+        if attempt.failures >= _TRIES:
+            return f"it has failed {attempt.failures} times"
+        try:
+            return still_allowed(open_snapshot(attempt.snapshot_folder), self._request.sources)
+        except DatasetError as error:
+            return str(error)
 
     def _begin(self, finished: Decision | None, fingerprint: str) -> Attempt | Decision:
         """Take a snapshot and pin an attempt to it, or say what has come of these data already."""
@@ -195,7 +204,13 @@ class _Retraining:
     def _conclude(self, attempt: Attempt) -> Decision:
         """Bring an attempt to its end."""
         decision = self._log.of_attempt(attempt.key, attempt.asked.begun)
-        return self._close(attempt, decision or self._decide(attempt))
+        try:
+            return self._close(attempt, decision or self._decide(attempt))
+        except InterruptedTrainingError:
+            raise
+        except Exception:
+            attempt.note_failure()
+            raise
 
     def _decide(self, attempt: Attempt) -> Decision:
         from training.retrain.challenge import look_at_data, make_challenger

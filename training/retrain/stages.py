@@ -65,7 +65,7 @@ class Stages:
         begun = time.monotonic()
         yield
         taken = time.monotonic() - begun
-        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + taken, 3)
+        self.seconds[str(stage)] = round(self.seconds.get(stage, 0.0) + taken, 3)
         self.reporter.line(f"{stage}: {taken:.2f} s")
 
     def within(self, what: str) -> StageHook:
