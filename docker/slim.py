@@ -13,6 +13,8 @@ from pathlib import Path
 _PACKAGES = Path(sysconfig.get_path("purelib"))
 # What serves training and testing alone.
 _FOLDERS = ("onnxruntime/datasets", "onnxruntime/quantization", "onnxruntime/tools", "onnxruntime/transformers")
+# The engine once more, for programs in C; the module for Python holds its own.
+_FILES = ("onnxruntime/capi/libonnxruntime.so.*",)
 _SOURCES = (".pyx", ".pxd", ".pyi", ".c", ".h", ".a")
 
 # What drivers and servers load by name, when it is needed.
@@ -38,6 +40,7 @@ _NOT_HERE = (
     "torch",
     "torchvision",
 )
+_NO_MODULE = "recsvc.events.migrations.env"  # a script that Alembic runs
 
 
 def remove() -> None:
@@ -46,6 +49,8 @@ def remove() -> None:
         shutil.rmtree(_PACKAGES / name)
     for folder in sorted(_PACKAGES.rglob("tests")):
         shutil.rmtree(folder, ignore_errors=True)  # some stand in others
+    for path in [path for pattern in _FILES for path in _PACKAGES.glob(pattern)]:
+        path.unlink()
     for path in _PACKAGES.rglob("*"):
         if path.suffix in _SOURCES and path.is_file():
             path.unlink()
@@ -58,6 +63,8 @@ def compile_imports() -> None:
     for top in ("api", "recsvc"):
         package = importlib.import_module(top)
         for module in pkgutil.walk_packages(package.__path__, f"{top}.", onerror=lambda _: None):
+            if module.name == _NO_MODULE:
+                continue
             try:
                 importlib.import_module(module.name)
             except ModuleNotFoundError as error:

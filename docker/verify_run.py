@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from verify_tools import Tools
 
@@ -166,8 +167,7 @@ def replicas(service: Image) -> Iterator[list[subprocess.Popen[bytes]]]:
     options = {"RECSVC_PORT": "8000", "RECSVC_AUTH": "keys", "RECSVC_LOG_REQUESTS": "false"}
     processes = [service.start("recsvc", "serve", RECSVC_HOST=host, **options) for host in _REPLICAS]
     try:
-        for host in _REPLICAS:
-            wait(lambda host=host: status_of(host, 8000, "/readyz") == 200, f"the replica at {host}")
+        wait(lambda: all(status_of(host, 8000, "/readyz") == 200 for host in _REPLICAS), "the replicas")
         yield processes
     finally:
         for process in processes:
@@ -200,11 +200,11 @@ def database(tools: Tools) -> Iterator[None]:
     shutil.rmtree(tools.root / "tmp/cluster", ignore_errors=True)
     user = "postgres:postgres"
     make = [f"{inside}/initdb", "--pgdata=/tmp/cluster", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-    subprocess.run(["chroot", f"--userspec={user}", tools.root, *make], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(tools.inside(make, user), check=True, stdout=subprocess.DEVNULL)
     start = [f"{inside}/postgres", "-D", "/tmp/cluster", "-p", str(_POSTGRES), "-k", "/tmp", "-c", "fsync=off"]
-    with started(tools.start(start, user=user), signal.SIGINT):
-        ready = ["chroot", tools.root, f"{inside}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(_POSTGRES)]
-        wait(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
+    with started(tools.start(start, user), signal.SIGINT):
+        ready = [f"{inside}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(_POSTGRES)]
+        wait(lambda: tools.run(ready, check=False).returncode == 0, "PostgreSQL")
         yield
 
 
@@ -235,7 +235,7 @@ def write_dataset(folder: Path) -> None:
         csv.writer(file).writerows([("user_id", "item_id", "timestamp"), *sorted(rows, key=lambda row: row[2])])
 
 
-def ask(method: str, path: str, body: object = None, key: str | None = None) -> tuple[int, dict[str, object]]:
+def ask(method: str, path: str, body: object = None, key: str | None = None) -> tuple[int, dict[str, Any]]:
     """Ask through nginx."""
     headers = {"content-type": "application/json"} | ({"x-api-key": key} if key else {})
     connection = http.client.HTTPConnection("127.0.0.1", _DOOR, timeout=20)

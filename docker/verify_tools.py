@@ -5,7 +5,7 @@ Debians have version 2 of compose.
 """
 
 import json
-import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,12 +56,14 @@ class Tools:
 
     def check_compose(self, root: Path) -> None:
         """Check compose.yaml by its schema, and by compose itself, with every profile; and that compose does refuse."""
-        file = root / "docker/compose.yaml"
+        files = sorted((root / "docker").glob("compose*.yaml"))
         schema = ["--builtin-schema", "vendor.compose-spec"]
-        subprocess.run([self._python / "bin/check-jsonschema", *schema, file], check=True)
+        subprocess.run([self._python / "bin/check-jsonschema", *schema, *files], check=True)
         self._take(root)
         command = [_COMPOSE, "--file", "/docker/compose.yaml", "--profile", "*", "config", "--quiet"]
         self.run(command)
+        self.run([_COMPOSE, "--file", "/docker/compose.yaml", "--env-file", "/docker/demo.env", *command[3:]])
+        self.run([*command[:3], "--file", "/docker/compose.cuda.yaml", *command[3:]])
         copy = self.root / "docker/compose.yaml"
         copy.write_text(copy.read_text("utf-8").replace("read_only: true", "read_onyl: true", 1), "utf-8")
         if self.run(command, check=False).returncode == 0:
@@ -76,22 +78,34 @@ class Tools:
     def write_sbom(self, environment: Path, out: Path) -> int:
         """Write which packages an environment has, as CycloneDX; returns how many."""
         with out.open("w", encoding="utf-8") as file:
-            command = [self._python / "bin/cyclonedx-py", "environment", "--output-format", "JSON", environment]
+            command: list[str | Path] = [
+                self._python / "bin/cyclonedx-py",
+                "environment",
+                "--output-format",
+                "JSON",
+                environment,
+            ]
             subprocess.run(command, check=True, stdout=file)
         return len(json.loads(out.read_text("utf-8"))["components"])
 
     def run(self, command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program in the root of tools; what it says is shown where it fails and must not."""
-        ended = subprocess.run(["chroot", self.root, *command], check=False, capture_output=True, text=True)
+        ended = subprocess.run(self.inside(command), check=False, capture_output=True, text=True)
         if check and ended.returncode:
             print(ended.stdout + ended.stderr, file=sys.stderr)
             ended.check_returncode()
         return ended
 
-    def start(self, command: list[str], *, user: str | None = None) -> subprocess.Popen[bytes]:
+    def inside(self, command: list[str], user: str = "root:root") -> list[str]:
+        """The command line of a program in the root of tools, which has the machine's devices and network."""
+        root = shlex.quote(str(self.root))
+        mounts = f"mount --bind /dev {root}/dev && mount -t proc proc {root}/proc"
+        start = shlex.join(["chroot", f"--userspec={user}", str(self.root), *command])
+        return ["unshare", "--mount", "--propagation=private", "sh", "-c", f"{mounts} && exec {start}"]
+
+    def start(self, command: list[str], user: str = "root:root") -> subprocess.Popen[bytes]:
         """Start a program in the root of tools."""
-        change = ["chroot", *([f"--userspec={user}"] if user else []), str(self.root)]
-        return subprocess.Popen([*change, *command], stdout=subprocess.DEVNULL)
+        return subprocess.Popen(self.inside(command, user), stdout=subprocess.DEVNULL)
 
     def _take(self, root: Path) -> None:
         """Copy the folder docker into the root, with secrets of its own."""
@@ -100,7 +114,3 @@ class Tools:
         shutil.copytree(root / "docker", copy, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
         subprocess.run([copy / "make-secrets"], check=True, stdout=subprocess.DEVNULL)
         shutil.copytree(copy / "prometheus", self.root / "etc/prometheus", dirs_exist_ok=True)
-        for name in ("null", "urandom"):
-            if not (self.root / "dev" / name).exists():
-                device = Path("/dev") / name
-                os.mknod(self.root / "dev" / name, 0o20666, device.stat().st_rdev)
