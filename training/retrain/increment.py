@@ -4,7 +4,7 @@ Nothing is trained. What the release has keeps its vectors and its answers; `beh
 next retraining, until when look-alikes, relations and filters find them. Run again, it finds nothing new and does
 nothing; killed, it leaves the store as it was, and run again it comes to the same.
 
-What needs torch is imported when there are nodes to fold in: a schedule asks every few minutes.
+What needs torch is imported when there is something to add: a schedule asks every few minutes.
 """
 
 import hashlib
@@ -26,9 +26,8 @@ from training.progress import Reporter
 from training.retrain.attempts import Attempts
 from training.retrain.candidate import attempt_of, champion_of, leading_of
 from training.retrain.gate_verdict import Contender
-from training.retrain.increment_data import Addition, Brought, Key, read_things
+from training.retrain.increment_data import Addition, Brought, Grown, Key, read_things
 from training.retrain.increment_pictures import encode_pictures
-from training.retrain.increment_release import Grown, fill_release
 from training.retrain.lock import store_lock, work_lock
 
 ACTOR = "recsvc increment"
@@ -91,6 +90,8 @@ def increment(
         said = _said(grown)
         release = _published(store, grown.facts)
         if release is None:
+            from training.retrain.increment_release import fill_release
+
             release = store.publish(lambda staging: fill_release(staging, parent, grown, config, reporter), stage=stage)
         store.activate(release, actor=ACTOR, reason=f"{said}, added to {parent.release}", stage=stage)
         return Incremented(release, said + waits)

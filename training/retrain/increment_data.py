@@ -1,7 +1,9 @@
-"""What an increment reads of a data set folder: things, their relations and pictures; interactions are left alone."""
+"""What an increment reads of a data set folder (things, relations and pictures), and what it makes of it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from recsvc.data import ImageTable, Item, Problems, find_tables, read_images
 from recsvc.data.graph import GraphTables, read_graph
 from recsvc.data.items import ItemTable, read_items
+from recsvc.releases import CatalogueItem
 
 Key = tuple[str, str]
 """A thing: its type and its id."""
@@ -20,6 +23,23 @@ class Addition:
 
     things: list[Key]
     vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """What comes to a release.
+
+    Attributes:
+        items: new in the catalogue, in order.
+        others: new things of other types, in order.
+        additions: vectors by space, of these and of things that the catalogue has already.
+        facts: what the manifest says of the increment.
+    """
+
+    items: Sequence[CatalogueItem]
+    others: Sequence[CatalogueItem]
+    additions: Mapping[str, Addition]
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,6 @@
 """The files of a release with more things in it: those that do not change are hard links to the ones before."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,18 @@ from recsvc.answers.attribute_lists import write_attributes
 from recsvc.answers.attributes import ATTRIBUTES_NAME
 from recsvc.answers.bundle import CATALOGUE_NAME
 from recsvc.answers.tensors import map_tensors
-from recsvc.releases import Catalogue, CatalogueItem, Manifest, ManifestDraft, SpaceEntry, write_catalogue
+from recsvc.releases import Catalogue, Manifest, ManifestDraft, SpaceEntry, write_catalogue
 from training.config import Config
 from training.export import write_cosine_index, write_table
 from training.indexes import index_space
 from training.progress import Reporter
 from training.retrain.files import link_file
 from training.retrain.gate_verdict import Contender
-from training.retrain.increment_data import Addition
+from training.retrain.increment_data import Addition, Grown
 from training.runtime import available_cores
 
 ADDED_NAME = "added.json"
 """In a release that an increment has made: the things that it added, by space."""
-
-
-@dataclass(frozen=True, eq=False)
-class Grown:
-    """What comes to a release.
-
-    Attributes:
-        items: new in the catalogue, in order.
-        others: new things of other types, in order.
-        additions: vectors by space, of these and of things that the catalogue has already.
-        facts: what the manifest says of the increment.
-    """
-
-    items: Sequence[CatalogueItem]
-    others: Sequence[CatalogueItem]
-    additions: Mapping[str, Addition]
-    facts: dict[str, Any]
 
 
 def fill_release(staging: Path, parent: Contender, grown: Grown, config: Config, reporter: Reporter) -> ManifestDraft:

@@ -40,7 +40,8 @@ def picture(colour):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, trio_dataset, trio_settings):
-    config = load_config(overrides=[f"{key}={value}" for key, value in trio_settings.items()])
+    settings = trio_settings | {"image.evaluation.probe": "false"}  # which takes seconds
+    config = load_config(overrides=[f"{key}={value}" for key, value in settings.items()])
     folder = tmp_path_factory.mktemp("trained")
     run = pipeline.train(trio_dataset, folder / "run", config=config)
     facts = {"retrain": {"key": "0123456789abcdef"}}

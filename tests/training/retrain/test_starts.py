@@ -39,6 +39,7 @@ def config(trio_settings):
         "sequence.model.attributes": ["kind"],
         "sequence.model.dim": 16,
         "sequence.loop.checkpoint_seconds": 0,
+        "image.evaluation.probe": False,  # which takes seconds
     }
     return settings(trio_settings | attributes)
 
