@@ -35,7 +35,7 @@ class Parameters(BaseModel):
         alone: Whether a second one is refused as long as one is queued or runs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most processes check none of them
 
     kind: ClassVar[str]
     lane: ClassVar[Lane]

@@ -194,6 +194,8 @@ class JobStore:
         made = connection.execute(insert).one_or_none()
         if made is not None:
             return Submitted(read_job(made), is_new=True)
+        if (found := _first(connection, jobs.c.id == row["id"])) is not None:
+            return Submitted(found, is_new=True)  # it was made, and the connection broke before that was heard
         key, due, alone = row["idempotency_key"], row["due"], row["alone"]
         if key is not None and (found := _first(connection, jobs.c.idempotency_key == key)) is not None:
             if (found.kind, found.parameters) != (row["kind"], row["parameters"]):

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
-from recsvc.errors import ConfigError, DatabaseError
+from recsvc.errors import ConfigError, RecsvcError
 from recsvc.events import Database, default_url
 from recsvc.events.urls import parse_url
 from recsvc.jobs.alive import touch
@@ -133,7 +133,7 @@ class Worker:
         try:
             step()
             problem = ""
-        except (DatabaseError, OSError) as error:
+        except (RecsvcError, OSError) as error:
             problem = str(error)
         if problem != self._said.get(what, ""):
             _log.warning("%s: %s", what, problem or "works again")

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from huey import Huey
+from huey.storage import RedisStorage, SqliteStorage
 
-from recsvc.jobs import Progress, RecommendAll, Retrain, Rollback
+from recsvc.events import Database
+from recsvc.jobs import JobStore, Progress, RecommendAll, Retrain, Rollback
+from recsvc.jobs.rows import database_name
 from recsvc.jobs.worker import Worker
 
 HERE = Path(__file__).parent
@@ -114,9 +118,6 @@ def test_jobs_run_to_their_ends(working, store, tmp_path, queue):
 
 
 def test_what_a_job_says_is_bounded_and_tells_no_secret(driver, tmp_path, postgres_schemas):
-    from recsvc.events import Database
-    from recsvc.jobs import JobStore
-
     url = postgres_schemas().replace("postgres@", "postgres:planted-secret@")
     with Database.open(url) as database:
         store = JobStore(database)
@@ -201,31 +202,26 @@ def test_a_killed_worker_takes_its_job_with_it_and_another_does_it(working, stor
     assert (job.state, job.attempt) == ("cancelled", 2)
 
 
-def test_nothing_is_unpickled_whatever_is_in_the_queue(store, tmp_path, empty_url, queue):
+def test_nothing_is_unpickled_whatever_is_in_the_queue(tmp_path, queue):
     """And what is none of ours keeps nobody from working."""
-    from huey import Huey
-    from huey.storage import RedisStorage, SqliteStorage
-
-    from recsvc.events import Database
-    from recsvc.jobs.rows import database_name
-
-    with Database.open(empty_url) as database:
-        name = database_name(database.connections)
-    options = {"storage_class": SqliteStorage, "filename": str(tmp_path / "jobs.sqlite")}
-    evil = Huey(name, **(options if queue is None else {"storage_class": RedisStorage, "url": queue}))
-    for content in (b"cbuiltins\nlen\n.", b"[1]", b'{"message": 1}', b"\xff", b"[" * 100_000):
-        evil.storage.enqueue(content)
-    evil.storage.close()
-    job_id = store.submit(Rollback(reason="succeed"), requested_by="a").job.id
-    arguments = [str(HERE / "worker_driver.py"), str(tmp_path), empty_url, queue or "", str(tmp_path)]
-    code = f"{HOOK}\nimport runpy\nsys.argv = {arguments!r}\nrunpy.run_path(sys.argv[0], run_name='__main__')"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        assert ended(store, job_id).state == "succeeded"
-        until(lambda: len(evil) == 0)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        printed = process.communicate(timeout=30)[0].decode()
+    url = f"sqlite:///{tmp_path / 'events.sqlite'}"
+    with Database.open(url) as database:
+        name, store = database_name(database.connections), JobStore(database)
+        options = {"storage_class": SqliteStorage, "filename": str(tmp_path / "jobs.sqlite")}
+        evil = Huey(name, **(options if queue is None else {"storage_class": RedisStorage, "url": queue}))
+        for content in (b"cbuiltins\nlen\n.", b"[1]", b'{"message": 1}', b"\xff", b"[" * 100_000):
+            evil.storage.enqueue(content)
+        job_id = store.submit(Rollback(reason="succeed"), requested_by="a").job.id
+        arguments = [str(HERE / "worker_driver.py"), str(tmp_path), url, queue or "", str(tmp_path)]
+        code = f"{HOOK}\nimport runpy\nsys.argv = {arguments!r}\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            assert ended(store, job_id).state == "succeeded"
+            until(lambda: len(evil) == 0)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            printed = process.communicate(timeout=30)[0].decode()
+            evil.storage.close()
     assert process.returncode == 0, printed
     assert "UNPICKLED" not in printed and "none of ours" in printed and "has stopped" in printed
 
