@@ -12,6 +12,7 @@ from recsvc.answers.attributes import ATTRIBUTES_NAME
 from recsvc.answers.bundle import CATALOGUE_NAME
 from recsvc.answers.tensors import map_tensors
 from recsvc.releases import Catalogue, Manifest, ManifestDraft, SpaceEntry, write_catalogue
+from training.card import CARD_NAME
 from training.config import Config
 from training.export import write_cosine_index, write_table
 from training.indexes import index_space
@@ -60,6 +61,7 @@ def fill_release(staging: Path, parent: Contender, grown: Grown, config: Config,
     catalogue.close()
     added = {name: addition.things for name, addition in grown.additions.items()}
     (staging / ADDED_NAME).write_text(json.dumps(added, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    _write_card(staging, parent, grown.facts)
     _link_the_rest(staging, parent)
     return _draft(parent.manifest, entries, grown.facts)
 
@@ -80,6 +82,19 @@ def _with(
     write_table(vectors, np.concatenate([catalogue_rows, np.array(new, np.int64)]), staging / entry.table)
     write_cosine_index(vectors, staging / entry.index)
     return entry.model_copy(update={"count": len(vectors), "search": None})
+
+
+def _write_card(staging: Path, parent: Contender, facts: dict[str, Any]) -> None:
+    """The card of the release before, if it has one, and what has come to it."""
+    card = parent.folder / CARD_NAME
+    if card.is_file():
+        vectors = ", ".join(f"{count:,} in `{name}`" for name, count in facts["vectors"].items())
+        added = (
+            f"Items {facts['items']:,}, things of other types {facts['other_things']:,}; vectors: {vectors}. They are "
+            f"listed in `{ADDED_NAME}`. Nothing was trained: the figures above are those of the release before."
+        )
+        text = f"{card.read_text('utf-8')}\n## Added to release `{parent.release}`\n\n{added}\n"
+        (staging / CARD_NAME).write_text(text, "utf-8")
 
 
 def _link_the_rest(staging: Path, parent: Contender) -> None:

@@ -117,6 +117,8 @@ def test_the_manifest_says_what_came_to_which_release(incremented, trained):
     added = json.loads((store.path_of(found.release) / "added.json").read_text("utf-8"))
     assert added["image"] == [["thing", "new/2"], ["thing", "new/1"], ["thing", "item/29"]]
     assert sorted(added["graph"]) == [["maker", "Maker new"], ["thing", "item/31"], ["thing", "new/1"]]
+    old, new = ((store.path_of(release) / "card.md").read_text("utf-8") for release in (before, found.release))
+    assert new.startswith(old) and new.removeprefix(old).startswith(f"\n## Added to release `{before}`\n\nItems 2, ")
     promotion = store.promotions()[-1]
     assert (promotion.actor, promotion.after) == ("recsvc increment", found.release)
     assert promotion.reason == f"new items 2, other new things 1; vectors: graph 3, image 3, added to {before}"
