@@ -4,6 +4,11 @@ Below about 100,000 items every item is scored, as training's evaluation does, a
 an approximate index holds ``[vector, bias / s]`` and is asked for ``[query, s]``, whose inner product is the score.
 The scale ``s``, near the length of a query, makes the bias one dimension like the others: without it a graph over
 vectors of trained models finds half of the best items or fewer (``benchmarks/index_scale.py``).
+
+Boosts are exact at any size, since every item is scored with them. On one core, for d = 128 and a boost of a tenth of
+the items, that took 4 ms at 100,000 items, 13 ms at 300,000 and 31 ms at a million, a third of it to spread the factors
+over the catalogue: right where few questions have boosts; a catalogue of millions with a boost in each would be better
+served by one search for each value that a boost adds.
 """
 
 from dataclasses import dataclass
