@@ -67,7 +67,7 @@ class Builder:
         options += [f"--build-arg={name}={value}" for name, value in arguments.items()]
         log = self._work / f"build-{target}.log"
         with log.open("w") as file:
-            command = [
+            command: list[str | Path] = [
                 "buildah",
                 "bud",
                 "--signature-policy",

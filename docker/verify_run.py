@@ -48,6 +48,7 @@ class Image:
     def __init__(self, root: Path, shared: Path, *, writes: bool) -> None:
         """Let processes in ``root`` have the folders of ``shared``; ``writes``: the store may be written."""
         self._root = root
+        self._log = shared / "processes.log"
         self._mounts = [f"mount --bind {shlex.quote(str(root))} {shlex.quote(str(root))}"]
         folders = {"store": writes, "work": True, "secrets": False}
         for name, may_write in folders.items():
@@ -77,8 +78,9 @@ class Image:
         return subprocess.run(self.command(list(words)), check=check).returncode
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a command, which goes on."""
-        return subprocess.Popen(self.command(list(words), **environment), stdout=subprocess.DEVNULL)
+        """Start a command, which goes on; what it says is in the log."""
+        with self._log.open("ab") as log:
+            return subprocess.Popen(self.command(list(words), **environment), stdout=log, stderr=log)
 
 
 def run_composition(work: Path, tools: Tools, service_root: Path, train_root: Path) -> None:

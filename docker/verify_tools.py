@@ -39,6 +39,7 @@ class Tools:
 
     def __init__(self, work: Path) -> None:
         self._python = work / "python"
+        self._log = work / "tools.log"
         self.root = work / "tools"
 
     def install(self) -> None:
@@ -104,8 +105,9 @@ class Tools:
         return ["unshare", "--mount", "--propagation=private", "sh", "-c", f"{mounts} && exec {start}"]
 
     def start(self, command: list[str], user: str = "root:root") -> subprocess.Popen[bytes]:
-        """Start a program in the root of tools."""
-        return subprocess.Popen(self.inside(command, user), stdout=subprocess.DEVNULL)
+        """Start a program in the root of tools; what it says is in the log."""
+        with self._log.open("ab") as log:
+            return subprocess.Popen(self.inside(command, user), stdout=log, stderr=log)
 
     def _take(self, root: Path) -> None:
         """Copy the folder docker into the root, with secrets of its own."""
