@@ -61,8 +61,10 @@ def make_challenger(attempt: Attempt, attempts: Attempts, store: Store, stages: 
     champions = champions_run(attempt, attempts, store)
     starts = choose(attempt, attempts, champions, stages)
     run = _train(attempt, champions, starts, stages)
-    with stages.stage(Stage.EVALUATION, ", ".join(pipeline.trained_spaces(run))):
-        pipeline.evaluate(run, reporter=stages.reporter)
+    spaces = pipeline.trained_spaces(run)
+    with stages.stage(Stage.EVALUATION, ", ".join(spaces)):
+        if (run.read_json("evaluation.json") or {}).keys() != spaces.keys():
+            pipeline.evaluate(run, reporter=stages.reporter)
         stages.passed(Boundary.EVALUATED)
     return _export(attempt, run, stages)
 
