@@ -29,7 +29,7 @@ def run(tmp_path_factory, trio_dataset, trio_settings):
 
 def test_a_run_holds_pixels_weights_and_facts(run):
     assert {entry.name for entry in run.data("image").iterdir()} == {
-        "pixels.npy", "pictures.json", "ids.utf8.npy", "ids.offsets.npy"
+        "pixels.npy", "pictures.json", "ids.utf8.npy", "ids.offsets.npy", "sums.npy"
     }  # fmt: skip
     facts = json.loads((run.folder / "image.json").read_text("utf-8"))
     assert set(facts) == {"view_match", "epochs", "steps", "seconds"} and facts["epochs"] == 2
