@@ -83,10 +83,10 @@ def number_rows(events: Events, listed: pl.Series, config: Config) -> Rows:
     times = frame["timestamp"].to_numpy() if "timestamp" in frame.columns else np.full(frame.height, UNTIMED)
     order = np.argsort(times, kind="stable")
     times = times[order]
-    kinds = pl.Series("event", [DEFAULT_KIND]).extend_constant(DEFAULT_KIND, frame.height - 1)
+    named_kinds = pl.repeat(DEFAULT_KIND, frame.height, eager=True)
     if "event" in frame.columns:
-        kinds = frame["event"].replace("", DEFAULT_KIND)
-    kinds, kind_names = _numbered(kinds[order])
+        named_kinds = frame["event"].replace("", DEFAULT_KIND)
+    kinds, kind_names = _numbered(named_kinds[order])
     items, item_ids = _numbered(frame["item_id"][order], listed)
     users, user_ids = _numbered(frame["user_id"][order])
     named = config.data.events
@@ -121,7 +121,8 @@ def _window_ends(times: npt.NDArray[np.float64], config: Config) -> npt.NDArray[
         return np.zeros(0)
     span = config.retrain.data.window_hours * 3600
     count = min(config.retrain.data.windows, int((timed[-1] - timed[0]) // span) + 1)
-    return timed[-1] - span * np.arange(count - 1, -1, -1, dtype=np.float64)
+    ends: npt.NDArray[np.float64] = timed[-1] - span * np.arange(count - 1, -1, -1, dtype=np.float64)
+    return ends
 
 
 def _window_of(times: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], hours: float) -> Numbers:
