@@ -1,13 +1,13 @@
 """Whether the newest events are of the kind that the champion knows, or broken: what it predicts says so.
 
 All events since the champion's newest are new to it, so any of them can be asked for. A world that moves on lowers its
-NDCG a little, on some days by a third. Broken data leaves no tie between a history and what came next, and that can
+NDCG as well, on some days by half. Broken data leaves no tie between a history and what came next, and that can
 be measured without knowing what the world does: is the next event of *this* user better predicted from this user's
 history than the next events of *other* users are? Items that are shuffled and users that are mixed up lose this lead,
 whatever became popular meanwhile, as both sides of the comparison gain by it. It is set against the lead on the
 champion's own held-out items: the newest, up to its newest event, of the users whose last event is held out every time.
 
-An order that was turned round keeps that lead, for neighbours stay neighbours. So each new event is also predicted
+An order that was turned round may keep that lead, for neighbours stay neighbours. So each new event is also predicted
 from the events before it, read forwards, and from as many after it, read backwards: the champion has learnt to read
 forwards.
 """

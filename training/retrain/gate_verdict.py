@@ -13,6 +13,8 @@ LATENCY = "latency"
 
 _TOLD = ("ndcg@10", "coverage", "links", "views")
 """Checks whose sentences make the reason of a promotion."""
+_TOLD_OF_THE_FIRST = ("popularity", "spread")
+"""Likewise where there was no champion."""
 _MOST = 3
 
 
@@ -100,11 +102,13 @@ class Verdict:
         """Why, in a sentence for the promotion log: what was found, or what was refused; nothing timed is in it."""
         refused = [check for check in self.checks if not check.passed]
         if not refused:
-            told = [_with_space(check) for name in _TOLD for check in self.checks if check.name == name]
-            return "; ".join(told) or "nothing that the champion does better was found"
+            return self._told(_TOLD) or self._told(_TOLD_OF_THE_FIRST) or "nothing speaks against it"
         said = ["answers are too slow" if check.name == LATENCY else _with_space(check) for check in refused[:_MOST]]
         more = len(refused) - len(said)
         return "; ".join(said) + (f"; and {more} more" if more else "")
+
+    def _told(self, names: Sequence[str]) -> str:
+        return "; ".join(_with_space(check) for name in names for check in self.checks if check.name == name)
 
 
 def plus_minus(interval: Interval) -> str:

@@ -90,6 +90,7 @@ def test_a_first_release_has_floors_only(champion, run):
     verdict = judge(champion, None, run, CONFIG)
     assert verdict.accepted
     assert {check.name for check in verdict.checks} == {"popularity", "parity", "spread"}
+    assert ", most popular items " in verdict.reason() and "; graph: spread of the vectors " in verdict.reason()
     assert not judge(champion, None, run, CONFIG.model_copy(update={"min_over_popularity": 1000.0})).accepted
 
 
@@ -148,4 +149,4 @@ def test_the_reason_of_a_refusal_names_three_and_tells_no_times():
     assert verdict.spaces == {"behaviour": True, "graph": False} and not verdict.accepted
     assert verdict.reason() == "graph: links is worse; graph: rank is worse; graph: spread is worse; and 1 more"
     assert Verdict.of([check(None, LATENCY, False, "99 ms")], []).reason() == "answers are too slow"
-    assert Verdict.of([], []).reason() == "nothing that the champion does better was found"
+    assert Verdict.of([], []).reason() == "nothing speaks against it"
