@@ -7,6 +7,7 @@ appendix B.6 and B.8, choose the decay of such a classifier likewise.)
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +72,13 @@ def balanced_rows(classes: Int64, share: float, *, seed: int = 0) -> Int64 | Non
     each = round(share * len(classes)) // len(names)
     if each < 1:
         return None
+    return draw_of_each([np.flatnonzero(classes == name) for name in names], [each] * len(names), seed)
+
+
+def draw_of_each(rows: Sequence[Int64], counts: Sequence[int], seed: int | tuple[int, ...]) -> Int64:
+    """So many rows of each class, drawn; ascending. The draws of a seed are nested: fewer are a part of more."""
     rng = np.random.default_rng(seed)
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(classes == name))[:each] for name in names]))
+    return np.sort(np.concatenate([rng.permutation(own)[:count] for own, count in zip(rows, counts, strict=True)]))
 
 
 def _choose_decay(train: Float32, classes: Int64, seed: int) -> float:

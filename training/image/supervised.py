@@ -18,6 +18,7 @@ from training.image.batches import ImageBatch
 from training.image.cache import TEST, TRAIN, VALIDATION, PictureCache
 from training.image.encode import outputs
 from training.image.picture_task import PictureTask
+from training.image.probe import draw_of_each
 from training.image.supervised_config import DistilConfig, FineTuneConfig
 
 Int64 = NDArray[np.int64]
@@ -55,13 +56,10 @@ def make_classes(cache: PictureCache, share: float, seed: int) -> Classes:
         raise ValueError(f"the training pictures have {len(names)} different labels; two are needed")
     place = {name: number for number, name in enumerate(names)}
     numbers = np.array([-1 if label is None else place.get(label, -1) for label in labels], np.int64)
-    rng = np.random.default_rng((seed, 1))
-    taught = []
-    for number in range(len(names)):
-        own = train[numbers[train] == number]
-        taught.append(rng.permutation(own)[: max(1, round(share * len(own)))])
+    of_each = [train[numbers[train] == number] for number in range(len(names))]
+    taught = draw_of_each(of_each, [max(1, round(share * len(own))) for own in of_each], (seed, 1))
     held_out = {split: rows[numbers[rows] >= 0] for split in (VALIDATION, TEST) if len(rows := cache.rows_of(split))}
-    return Classes(names, numbers, np.sort(np.concatenate(taught)), held_out)
+    return Classes(names, numbers, taught, held_out)
 
 
 def accuracy(model: Classifier, cache: PictureCache, classes: Classes, rows: Int64) -> float:
