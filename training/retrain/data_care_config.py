@@ -95,7 +95,7 @@ class DataCareConfig(Section):
     )
     max_kind_shift: float = Field(0.2, ge=0, le=1, description="Largest divergence, likewise, of the kinds of event.")
     min_order: float = Field(
-        0.55,
+        0.5,
         le=1,
         description="Smallest sense in the order of events: the logarithm of how far successive items are above "
         "chance, as a share of the least of the earlier windows.",
