@@ -216,11 +216,11 @@ class Benchmark:
 
     def run(self, kills: int, real: int) -> int:
         """Do everything and print the table; returns the exit code."""
-        write_dataset(self._dataset, days=1)
+        write_dataset(self._dataset, days=3)
         first = self._life()
         assert first.code == 0, first.lines
         champion = self._store.current()[0].id
-        write_dataset(self._dataset, days=2)
+        write_dataset(self._dataset, days=4)
         shutil.copytree(self._work, self._template)
         whole = self._life()
         wanted = self._content()

@@ -9,15 +9,28 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
+from pathlib import Path
+
+import tqdm
+from torch import nn, zeros
+from torch.export import Dim
 
 import recsvc.cli
+import training.retrain.challenge
 import training.retrain.pipeline
+import training.retrain.promotion
+from training.onnx_export import write_encoder
 from training.retrain.pipeline import retrain
+
+# What the command imports when it comes to that, at once.
+IMPORTED = (training.retrain.challenge, training.retrain.promotion)
 
 
 def main() -> None:
     """Serve until standard input ends."""
+    warm_up()
     for line in sys.stdin:
         job = json.loads(line)
         reader, writer = os.pipe()
@@ -29,6 +42,14 @@ def main() -> None:
             boundary = died.read()
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         print(json.dumps([code, boundary]), flush=True)
+
+
+def warm_up() -> None:
+    """Export something once: the exporter imports half of torch, slowly."""
+    tqdm.tqdm.monitor_interval = 0  # no thread, which a fork would lose
+    with tempfile.TemporaryDirectory() as folder:
+        shapes = {"input": {0: Dim("batch")}}
+        write_encoder(nn.Linear(2, 2), {"input": zeros(3, 2)}, "output", shapes, Path(folder) / "warm.onnx")
 
 
 def command(job, writer) -> None:
