@@ -17,8 +17,8 @@ _NOT_OF_VECTORS = {"evaluation", "discovery", "checkpoint_seconds"}
 def choose_graph(dataset: Dataset, config: Config, champion: Run) -> Choice:
     """Kept, unless settings, nodes or edges differ.
 
-    There is no warm start: of a graph with interactions every night changes edges near everything. On MovieLens-1M an
-    update near the changes (:mod:`training.graph.update`) took as long as training anew; see
+    There is no warm start: interactions of one night have edges near everything. On MovieLens an update of the walks
+    near a tenth more of them (:mod:`training.graph.update`) trained on 1.3 times the tokens of training anew; see
     ``benchmarks/retrain_starts.py``.
     """
     return Choice(_start(dataset, config, champion), config)
