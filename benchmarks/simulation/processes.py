@@ -70,7 +70,7 @@ class Service(Process):
         """What the service would show a stored user."""
         answer = self.client.post("/v1/recommendations", json={"user_id": user, "k": k})
         answer.raise_for_status()
-        return [item["id"] for item in answer.json()["items"]]
+        return [item["item_id"] for item in answer.json()["items"]]
 
     def tell(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Post events."""

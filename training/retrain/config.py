@@ -15,7 +15,7 @@ class RetrainConfig(Section):
     start: StartConfig = Field(default_factory=StartConfig, description="From which weights a training begins.")
     gate: GateConfig = Field(default_factory=GateConfig, description="When a challenger replaces the champion.")
     holdout_share: float = Field(
-        0.1,
+        0.2,
         gt=0,
         le=1,
         description="Share of the users, the same in every retraining, whose newest event is held out to judge by; "

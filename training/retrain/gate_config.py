@@ -10,11 +10,11 @@ class GateConfig(Section):
 
     users: int = Field(2000, ge=2, description="Users, at most, whose held-out items both releases are asked for.")
     max_drop: float = Field(
-        0.05,
+        0.1,
         ge=0,
         le=1,
         description="Share of the champion's NDCG@10 that the challenger may lose. A loss beyond chance (95 % interval "
-        "below 0) is refused however small.",
+        "below 0) is refused however small; with few users chance alone moves the figure by 5 % and more.",
     )
     min_over_popularity: float = Field(
         1.0,

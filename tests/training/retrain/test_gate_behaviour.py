@@ -108,7 +108,7 @@ def test_a_large_loss_is_refused_though_it_may_be_chance(opened, champion, judge
     slightly = opened(places=places)
     check = judged(slightly, champion, users=8)["ndcg@10"]
     assert check.interval[1] == 0 and check.measured < check.limit < 0
-    assert not check.passed and "more than the 5% that retrain.gate.max_drop allows" in check.sentence
+    assert not check.passed and "more than the 10% that retrain.gate.max_drop allows" in check.sentence
     assert judged(slightly, champion, users=8, max_drop=1.0)["ndcg@10"].passed
 
 
