@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ def seal(staging: Path, draft: ManifestDraft, stage: StageHook) -> tuple[str, st
         ReleaseError: If the folder holds what a release may not.
     """
     tree = scan(staging)
+    _share(staging, tree.sizes)
     files = {}
     for name in sorted(tree.sizes):
         files[name] = sum_file(staging / name, sync=True)
@@ -44,6 +47,15 @@ def seal(staging: Path, draft: ManifestDraft, stage: StageHook) -> tuple[str, st
     release_id = release_id_of(draft.created, digest)
     check_layout(staging, release_id)  # links and empty folders are refused here, not after the rename
     return release_id, digest
+
+
+def _share(staging: Path, names: Iterable[str]) -> None:
+    """Give every file the rights that the folder has: some writers let nobody but themselves read theirs."""
+    rights = stat.S_IMODE(staging.stat().st_mode) & 0o666
+    for name in names:
+        path = staging / name
+        if stat.S_IMODE(path.stat().st_mode) != rights:
+            path.chmod(rights)
 
 
 def sweep(releases: Path) -> None:

@@ -58,6 +58,17 @@ def test_publish_then_activate(store: Store, fill: Filling) -> None:
     }
 
 
+def test_whoever_may_read_the_folder_may_read_its_files(store: Store, fill: Filling) -> None:
+    def filling(folder: Path) -> ManifestDraft:
+        draft = fill()(folder)
+        (folder / "catalogue.sqlite").chmod(0o600)  # as some writers do
+        return draft
+
+    folder = store.path_of(store.publish(filling))
+    rights = folder.stat().st_mode & 0o666
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {rights}
+
+
 def test_activating_what_is_active_changes_nothing(store: Store, promote: Make) -> None:
     release_id = promote()
     store.activate(release_id, actor="a", reason="again")
