@@ -1,14 +1,20 @@
 """What data care says to honest days and to spoilt ones: two Markdown tables for a data set with times.
 
     python benchmarks/retrain_poison.py DATASET [--day 2000-11-24] [--month 2000-11] [--seed 0]
+                                        [--end-to-end [--past 40]]
 
 Honest days: each day of the busiest month with a past is taken for the newest one, with all that came before as what
 the champion has learnt from; it should not be refused. Poison: each poison of `poisons.py` is done to one of these
 days; it should be refused. Each goes all the way of a retraining up to where training begins: a data set folder is
 written, a snapshot of it is taken, read, profiled and compared. What only the gate of models can tell is left to it.
+
+With `--end-to-end` a third table: a small champion is made of the days before the one to spoil by the real retraining,
+and that day, as it was and with each poison, arrives in a copy of its store, which is retrained, gate and all. Exits
+with 1 if a poison replaced the champion.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from poisoned_shop import PoisonedShop, Trial, as_of_last_midnight
 from poisons import POISONS
 
 from recsvc.data import read_dataset
@@ -45,7 +52,7 @@ class Looked:
     profile: dict[str, Any]
 
 
-def main() -> None:
+def main() -> int:
     """Try and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -54,6 +61,8 @@ def main() -> None:
     )
     parser.add_argument("--month", help="month of the honest days [default: the busiest one]")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--end-to-end", action="store_true", help="train and judge as well")
+    parser.add_argument("--past", type=int, default=40, help="days that the champion of --end-to-end is made of")
     arguments = parser.parse_args()
     tables, _ = find_tables(arguments.dataset, Problems())
     events = read_event_file(tables["interactions"]).frame.select(
@@ -62,7 +71,9 @@ def main() -> None:
     days = honest_days(events, arguments.month)
     print(f"{arguments.dataset.name}: {events.height:,} events; seed {arguments.seed}\n")
     try_honest_days(events, days)
-    try_poisons(events, arguments.day or days[len(days) // 2], arguments.seed)
+    day = arguments.day or days[len(days) // 2]
+    try_poisons(events, day, arguments.seed)
+    return retrain_on_poisons(events, day, arguments.past, arguments.seed) if arguments.end_to_end else 0
 
 
 def honest_days(events: pl.DataFrame, month: str | None) -> list[date]:
@@ -122,6 +133,34 @@ def try_poisons(events: pl.DataFrame, day: date, seed: int) -> None:
     print(f"\n{len(POISONS) - missed} of {len(POISONS)} poisons are refused before anything is trained.")
 
 
+def retrain_on_poisons(events: pl.DataFrame, day: date, days: int, seed: int) -> int:
+    """Print what a retraining makes of a day as it was and of each poison done to it; 1 if one got through."""
+    moved, day = as_of_last_midnight(events, day)
+    moved = before(moved, day + timedelta(days=1))[before(moved, day - timedelta(days=days)).height :]
+    past = before(moved, day)
+    window = moved[past.height :]
+    replaced = []
+    with tempfile.TemporaryDirectory() as folder:
+        shop = PoisonedShop(Path(folder) / "shop", past)
+        print(f"\nRetrained on that day after {days} days ({past.height:,} events; the champion: {shop.why}):\n")
+        print("| arrives | ended | stopped by | active release still the champion |\n|---|---|---|---|")
+        print(row("the day as it was", shop.try_out(moved)), flush=True)
+        for name, spoil in POISONS.items():
+            spoilt = spoil(past, window, np.random.default_rng(seed)).sort("timestamp", maintain_order=True)
+            trial = shop.try_out(spoilt)
+            print(row(name, trial), flush=True)
+            replaced += [name] * (not trial.stayed)
+    print(f"\n{len(POISONS) - len(replaced)} of {len(POISONS)} poisons left the champion in its place", end="")
+    print(f"; replaced by: {', '.join(replaced)}." if replaced else ".")
+    return 1 if replaced else 0
+
+
+def row(name: str, trial: Trial) -> str:
+    """A row of the table of retrainings."""
+    print(f"{name}: {trial.ended}: {trial.said}", file=sys.stderr, flush=True)
+    return f"| {name} | {trial.ended} | {', '.join(trial.by)} | {'yes' if trial.stayed else 'no'} |"
+
+
 def look(events: pl.DataFrame) -> Looked:
     """Write a data set folder of events, take its snapshot, read and profile it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -144,4 +183,4 @@ def told(findings: list[Finding]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
