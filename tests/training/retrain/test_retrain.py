@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from recsvc.errors import ReleaseError
@@ -182,6 +184,32 @@ def test_data_that_are_refused(shop, support, recsvc_here):
     assert len(list((shop.work / "attempts").iterdir())) == 1, "nothing of it stays, and the champion's run does"
 
 
+@pytest.mark.parametrize(
+    ("poison", "outcome", "by"),
+    [
+        ("bot with 20,000 clicks", "refused", "inhuman rate"),
+        ("clocks a year behind", "refused", "late events"),
+        # Data care does not judge the order of the second day of a log, having seen one: the gate has to.
+        ("shuffled items", "kept", "new events"),
+        ("empty day", "nothing new", None),
+    ],
+)
+def test_poison_never_replaces_the_champion(shop, support, tmp_path, poisons, poison, outcome, by):
+    champion = shop.active
+    path = shop.folder / "dataset" / "interactions.csv"
+    past = events_in(path)
+    later = events_in(support.write_days(tmp_path / "later", 2) / "interactions.csv")
+    window = later.filter(pl.col("timestamp") >= support.FIRST + 86_400)
+    spoilt = poisons[poison](past, window, np.random.default_rng(0))
+    support.write_whole(path, spoilt.drop("event").write_csv())
+    decision = retrain(shop.request(), shop.store)
+    assert decision.decision == outcome and shop.active == champion
+    stopped = [finding["kind"] for finding in decision.data["findings"] if finding["level"] == "refuse"]
+    stopped += [check["name"] for check in decision.checks if not check["passed"]]
+    assert by is None or by in stopped
+    assert shop.store.verify(champion) and len(shop.store.promotions()) == 1
+
+
 def test_data_that_cannot_be_learnt_from_are_refused_too(support, tmp_path):
     shop = Shop(tmp_path, support)
     (tmp_path / "dataset").mkdir()
@@ -286,6 +314,12 @@ def test_releases_that_share_the_traffic_are_left_alone(shop):
     shop.store.split([(shop.active, 0.5), (other, 0.5)], actor="test", reason="which is better?")
     with pytest.raises(ReleaseError, match="share the traffic"):
         retrain(shop.request(), shop.store)
+
+
+def events_in(path: Path) -> pl.DataFrame:
+    """The events of a data set as poisons take them."""
+    events = pl.read_csv(path, schema_overrides={"timestamp": pl.Float64}).sort("timestamp", maintain_order=True)
+    return events.select("user_id", "item_id", pl.lit("view").alias("event"), "timestamp")
 
 
 def _some_release(folder: Path):
