@@ -25,7 +25,7 @@ from typing import Any
 from recsvc.errors import ConfigError, ReleaseError
 from recsvc.releases import Store
 from training.config import Config, parse_config
-from training.retrain.decisions import FINAL, Decision, Outcome
+from training.retrain.decisions import FINAL, Decision, DecisionLog, Outcome
 from training.retrain.files import read_json, remove_folder, sweep_trash, write_json
 from training.retrain.gate_verdict import Contender
 
@@ -154,6 +154,8 @@ class Attempts:
 
     def __init__(self, work: Path) -> None:
         self._folder = work / "attempts"
+        self.log = DecisionLog(work)
+        """How earlier attempts ended."""
         self.incoming = work / ".incoming"
         """Where the snapshot of the next attempt is taken."""
 

@@ -86,7 +86,8 @@ def choose(attempt: Attempt, attempts: Attempts, champions: Run | None, stages: 
         starts = None if kept is None else _parse(kept, config)
         if starts is None or (champions is None and any(start.kind != "cold" for start in starts.spaces.values())):
             attempts.drop_run(attempt)
-            starts = choose_starts(read_data(attempt), config, champions, cold=attempt.asked.cold)
+            lost = attempts.log.lost_cold(attempt.asked.champion)
+            starts = choose_starts(read_data(attempt), config, champions, cold=attempt.asked.cold, lost=lost)
             spaces = {space: asdict(start) for space, start in starts.spaces.items()}
             attempt.write("starts.json", {"config": starts.config.model_dump(mode="json"), "spaces": spaces})
         for space, start in starts.spaces.items():

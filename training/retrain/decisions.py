@@ -97,6 +97,11 @@ class DecisionLog:
         """The decision on one attempt, if there is one yet."""
         return next((decision for decision in self.of_key(key) if decision.begun == begun), None)
 
+    def lost_cold(self, champion: str | None) -> set[str]:
+        """The spaces that began cold in a challenger that lost to a release."""
+        lost = [each for each in self.all() if each.decision == "kept" and each.champion == champion]
+        return {space for each in lost for space, start in each.starts.items() if start["kind"] == "cold"}
+
     def add(self, decision: Decision, midway: Callable[[], None]) -> None:
         """Add a line, unless it would say what the last one of its key says."""
         self._drop_torn_line()

@@ -16,7 +16,7 @@ from training.config import Config
 from training.progress import Reporter
 from training.retrain.attempts import Asked, Attempt, Attempts, key_of
 from training.retrain.candidate import attempt_of, leading_of
-from training.retrain.decisions import FINAL, Decision, DecisionLog, now
+from training.retrain.decisions import FINAL, Decision, now
 from training.retrain.lock import store_lock, work_lock
 from training.retrain.snapshot import Sources, open_snapshot, still_allowed, take_snapshot
 from training.retrain.stages import Boundary, Stage, Stages
@@ -82,7 +82,8 @@ class _Retraining:
 
     def __init__(self, request: Request, store: Store, stages: Stages) -> None:
         self._request, self._store, self._stages = request, store, stages
-        self._log, self._attempts = DecisionLog(request.work), Attempts(request.work)
+        self._attempts = Attempts(request.work)
+        self._log = self._attempts.log
         held_out = request.config.split.model_copy(update={"test_share": request.config.retrain.holdout_share})
         dataset, database = request.sources.dataset, request.sources.database
         self._asked = Asked(

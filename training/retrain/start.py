@@ -17,10 +17,12 @@ class Start:
         kind: ``cold``: random weights; ``warm``: training goes on from the champion's; ``kept``: the champion's as they
             are.
         reason: why, to be read after the kind and a colon.
+        in_a_row: warm trainings, one after the other, that lead to these weights.
     """
 
     kind: Literal["cold", "warm", "kept"]
     reason: str
+    in_a_row: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from recsvc.data import Dataset, InteractionLog, make_split
 from training.config import Config
 from training.loop import BEST_WEIGHTS
-from training.retrain.start import Choice, Start, read_starts, setting_that_differs
+from training.retrain.start import Choice, Start, setting_that_differs
 from training.run import Run
 from training.sequence.data import SequenceData, prepare_sequences
 from training.sequence.fit import build_model
@@ -25,10 +25,10 @@ _BY_VALUE = "attributes.vectors.weight"
 _OF_DATA = ("attributes.values", "attributes.offsets")
 
 
-def choose_behaviour(dataset: Dataset, config: Config, champion: Run) -> Choice:
-    """Warm, unless the models differ or the data have changed too much."""
+def choose_behaviour(dataset: Dataset, config: Config, champion: Run, in_a_row: int) -> Choice:
+    """Warm, unless the models differ, the data have changed too much, or enough warm trainings led to the champion."""
     assert dataset.log is not None
-    reason = _reason_against(dataset.log, config, champion)
+    reason = _reason_against(dataset.log, config, champion, in_a_row)
     if reason is not None:
         return Choice(Start("cold", reason), config)
     start, loop = config.retrain.start, config.sequence.loop
@@ -44,16 +44,16 @@ def choose_behaviour(dataset: Dataset, config: Config, champion: Run) -> Choice:
     sequence = config.sequence.model_copy(update={"loop": warm})
     passes = f"{warm.epochs} passes in place of {loop.epochs}"
     why = f"the model is the champion's and the data are much the same, so {passes}"
-    return Choice(Start("warm", why), config.model_copy(update={"sequence": sequence}))
+    return Choice(Start("warm", why, in_a_row + 1), config.model_copy(update={"sequence": sequence}))
 
 
-def _reason_against(log: InteractionLog, config: Config, champion: Run) -> str | None:
+def _reason_against(log: InteractionLog, config: Config, champion: Run, in_a_row: int) -> str | None:
     limits = config.retrain.start
     models = (each.sequence.model.model_dump(mode="json") for each in (champion.config, config))
     differs = setting_that_differs("sequence.model", *models)
     if differs is not None:
         return f"another model: {differs}"
-    if read_starts(champion).in_a_row("behaviour") >= limits.max_in_a_row:
+    if in_a_row >= limits.max_in_a_row:
         return f"{limits.max_in_a_row} warm trainings in a row are enough (retrain.start.max_in_a_row)"
     was = champion.load_log()
     old, new = _numbered(was, champion.config), _numbered(log, config)

@@ -19,7 +19,7 @@ _LEARNT = "learnt"
 _ADAPTED = ("epochs", "learning_rate", "warmup_steps", "warmup_epochs")
 
 
-def choose_image(dataset: Dataset, config: Config, champion: Run) -> Choice:
+def choose_image(dataset: Dataset, config: Config, champion: Run, in_a_row: int) -> Choice:
     """Kept with few new pictures, warm with more, cold where settings, size or labels differ."""
     assert dataset.images is not None
     learnt, reason = _learnt(champion), _reason_against(dataset.images, config, champion)
@@ -33,14 +33,15 @@ def choose_image(dataset: Dataset, config: Config, champion: Run) -> Choice:
     limit, share = config.retrain.start.max_new_pictures, max(new / len(sums.ids), gone / len(learnt.ids))
     if share <= limit:
         changed = f"of {len(sums.ids):,} pictures the encoder has learnt from all but {new:,}"
-        return Choice(Start("kept", f"{changed}, and {gone:,} that it has learnt from have gone"), config)
+        why = f"{changed}, and {gone:,} that it has learnt from have gone"
+        return Choice(Start("kept", why, read_starts(champion).in_a_row("image")), config)
     changed = f"{share:.0%} of the pictures have changed, more than {limit:.0%} (retrain.start.max_new_pictures)"
-    return _train_again(config, champion, changed)
+    return _train_again(config, in_a_row, changed)
 
 
-def _train_again(config: Config, champion: Run, changed: str) -> Choice:
+def _train_again(config: Config, in_a_row: int, changed: str) -> Choice:
     start, loop = config.retrain.start, config.image.loop
-    if read_starts(champion).in_a_row("image") >= start.max_in_a_row:
+    if in_a_row >= start.max_in_a_row:
         enough = f"{start.max_in_a_row} warm trainings in a row are enough (retrain.start.max_in_a_row)"
         return Choice(Start("cold", f"{changed}; {enough}"), config)
     warm = loop.model_copy(
@@ -52,7 +53,8 @@ def _train_again(config: Config, champion: Run, changed: str) -> Choice:
         }
     )
     adapted = config.model_copy(update={"image": config.image.model_copy(update={"loop": warm})})
-    return Choice(Start("warm", f"{changed}: {warm.epochs} passes in place of {loop.epochs}"), adapted)
+    why = f"{changed}: {warm.epochs} passes in place of {loop.epochs}"
+    return Choice(Start("warm", why, in_a_row + 1), adapted)
 
 
 def _start_tuned(images: ImageTable, champion: Run, changed: int) -> Start:
@@ -60,7 +62,8 @@ def _start_tuned(images: ImageTable, champion: Run, changed: int) -> Start:
     cache = PictureCache.load(champion.data("image"))
     if changed or (images.labels, images.splits) != (cache.labels, cache.splits):
         return Start("cold", "pictures or labels have changed, and the encoder is tuned on them")
-    return Start("kept", f"all {len(images):,} pictures and labels are the champion's")
+    why = f"all {len(images):,} pictures and labels are the champion's"
+    return Start("kept", why, read_starts(champion).in_a_row("image"))
 
 
 def image_weights(champion: Run, run: Run) -> Tensors:

@@ -4,7 +4,7 @@ Which it is follows from the data, the settings and the champion's run alone, so
 again as before. The initial weights of a warm training are a file of the run; see :mod:`training.start_weights`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from recsvc.data import Dataset
@@ -22,9 +22,9 @@ from training.start_weights import START_WEIGHTS, Tensors
 
 __all__ = ["Start", "Starts", "apply_starts", "choose_starts"]
 
-_CHOICES: Mapping[str, Callable[[Dataset, Config, Run], Choice]] = {
+_CHOICES: Mapping[str, Callable[[Dataset, Config, Run, int], Choice]] = {
     "behaviour": choose_behaviour,
-    "graph": choose_graph,
+    "graph": lambda dataset, config, champion, _: choose_graph(dataset, config, champion),
     "image": choose_image,
 }
 _WEIGHTS: Mapping[str, Callable[[Run, Run], Tensors]] = {"behaviour": behaviour_weights, "image": image_weights}
@@ -43,7 +43,9 @@ class Starts:
     spaces: dict[str, Start]
 
 
-def choose_starts(dataset: Dataset, config: Config, champion: Run | None, *, cold: bool) -> Starts:
+def choose_starts(
+    dataset: Dataset, config: Config, champion: Run | None, *, cold: bool, lost: Collection[str] = ()
+) -> Starts:
     """Decide for every space that the data set has files for.
 
     Args:
@@ -51,6 +53,8 @@ def choose_starts(dataset: Dataset, config: Config, champion: Run | None, *, col
         config: the settings asked for.
         champion: the run that the active release was made of, if it is there.
         cold: whether to begin anew in any case.
+        lost: spaces of which a cold training has lost to this champion: it counts as the cold one that was due, or the
+            same would lose night after night.
     """
     found: dict[str, Start] = {}
     adapted = config
@@ -65,7 +69,8 @@ def choose_starts(dataset: Dataset, config: Config, champion: Run | None, *, col
         elif not space.trained(champion):
             found[name] = Start("cold", "the champion has no such space")
         else:
-            choice = choose(dataset, adapted, champion)
+            in_a_row = 0 if name in lost else read_starts(champion).in_a_row(name)
+            choice = choose(dataset, adapted, champion, in_a_row)
             found[name], adapted = choice.start, choice.config
     return Starts(adapted, found)
 
@@ -94,12 +99,4 @@ def apply_starts(run: Run, champion: Run | None, starts: Starts) -> None:
             save_tensors(folder / START_WEIGHTS, _WEIGHTS[name](champion, run))
         else:
             keep_space(run, champion, name, before=keep_image_facts if name == "image" else None)
-    before = None if champion is None else read_starts(champion)
-    rows = {name: before.in_a_row(name) if before else 0 for name in starts.spaces}
-    write_starts(
-        run,
-        {
-            name: asdict(start) | {"in_a_row": rows[name] + (start.kind == "warm") if start.kind != "cold" else 0}
-            for name, start in starts.spaces.items()
-        },
-    )
+    write_starts(run, {name: asdict(start) for name, start in starts.spaces.items()})

@@ -67,3 +67,12 @@ def test_sentences():
     assert replace(KEPT, champion=None).sentence == "kept no release, not r1: worse"
     assert replace(KEPT, decision="published").sentence == "published r1: worse"
     assert replace(KEPT, decision="refused").sentence == "refused: worse"
+
+
+def test_cold_spaces_that_lost_to_a_release_are_found(tmp_path):
+    log = DecisionLog(tmp_path)
+    starts = {"behaviour": {"kind": "cold"}, "image": {"kind": "kept"}}
+    add(log, replace(KEPT, starts=starts))
+    add(log, replace(KEPT, key="k2", decision="published", champion="r1", starts=starts))
+    assert log.lost_cold("r0") == {"behaviour"}
+    assert log.lost_cold("r1") == set() == log.lost_cold(None)

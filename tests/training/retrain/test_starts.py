@@ -222,6 +222,9 @@ def test_users_who_are_gone_and_warm_trainings_in_a_row_end_in_a_cold_one(config
         choose_starts(read_dataset(grown), once, run, cold=False).spaces["behaviour"].kind for run in (champion, again)
     ]
     assert kinds == ["warm", "cold"]
+    # Once the cold one has lost, the next does not lose in the same way.
+    start = choose_starts(read_dataset(grown), once, again, cold=False, lost={"behaviour"}).spaces["behaviour"]
+    assert (start.kind, start.in_a_row) == ("warm", 1)
 
 
 def test_a_graph_without_a_change_is_kept(config, champion, trio_dataset, tmp_path):
