@@ -130,12 +130,13 @@ def slices_of(held_out: HeldOut, known_until: float | None, config: GateConfig) 
 def _accuracy(new: Float64, old: Float64, config: GateConfig) -> Check:
     change = bootstrap_mean(new - old)
     limit = -config.max_drop * float(old.mean())
-    passed = change.high >= 0 and change.mean >= limit
+    by_chance = bootstrap_mean(new - old, level=1 - 2 * config.chance).high >= 0
+    passed = by_chance and change.mean >= limit
     said = f"NDCG@10 {new.mean():.4f} against {old.mean():.4f} ({plus_minus(change)}, {len(new):,} users)"
     if not passed:
         why = (
             "beyond chance"
-            if change.high < 0
+            if not by_chance
             else f"more than the {config.max_drop:.0%} that retrain.gate.max_drop allows"
         )
         said += f": lower, {why}"

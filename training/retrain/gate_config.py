@@ -13,8 +13,15 @@ class GateConfig(Section):
         0.1,
         ge=0,
         le=1,
-        description="Share of the champion's NDCG@10 that the challenger may lose. A loss beyond chance (95 % interval "
-        "below 0) is refused however small; with few users chance alone moves the figure by 5 % and more.",
+        description="Share of the champion's NDCG@10 that the challenger may lose. A loss beyond chance is refused "
+        "however small; with few users chance alone moves the figure by 5 % and more.",
+    )
+    chance: float = Field(
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="Probability with which a loss of NDCG@10 as large as the one seen comes of chance alone, below "
+        "which it is beyond chance: so often a challenger that is as good is refused, and tried again.",
     )
     min_over_popularity: float = Field(
         1.0,

@@ -106,10 +106,12 @@ def test_a_large_loss_is_refused_though_it_may_be_chance(opened, champion, judge
     places = np.arange(COUNT)
     places[[target, target - COUNT // 2]] = places[[target - COUNT // 2, target]]
     slightly = opened(places=places)
-    check = judged(slightly, champion, users=8)["ndcg@10"]
+    check = judged(slightly, champion, users=8, chance=0.02)["ndcg@10"]
     assert check.interval[1] == 0 and check.measured < check.limit < 0
     assert not check.passed and "more than the 10% that retrain.gate.max_drop allows" in check.sentence
-    assert judged(slightly, champion, users=8, max_drop=1.0)["ndcg@10"].passed
+    assert judged(slightly, champion, users=8, max_drop=1.0, chance=0.02)["ndcg@10"].passed
+    check = judged(slightly, champion, users=8, max_drop=1.0, chance=0.1)["ndcg@10"]
+    assert not check.passed and "lower, beyond chance" in check.sentence
 
 
 def test_items_that_the_challenger_does_not_know_are_misses(opened, champion, judged, log):
