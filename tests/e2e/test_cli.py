@@ -48,8 +48,19 @@ COMMANDS = [
     "keys revoke",
     "config show",
     "config schema",
+    "retrain",
+    "increment",
+    "worker",
+    "jobs list",
+    "jobs show",
+    "jobs submit",
+    "jobs cancel",
+    "jobs retry",
+    "runs list",
+    "runs compare",
+    "runs export",
 ]
-GROUPS = ["releases", "events", "keys", "config"]
+GROUPS = ["releases", "events", "keys", "config", "jobs", "runs"]
 NOBODY = "20000101T000000-0123456789ab"
 
 
@@ -129,6 +140,11 @@ def test_serving_imports_no_pipeline(recsvc_process, tmp_path):
         (["recommend", "x", "--store", "y", "-k", "many"], r"'-k'.*integer"),
         (["similar", "x", "--store", "y", "-k", "-3"], r"'-k'"),
         (["releases", "gc", "--store", "x", "--keep", "-1"], r"'--keep'"),
+        (["retrain", "x"], r"Missing option '--store'"),
+        (["increment", "x"], r"Missing option '--store'"),
+        (["recommend", "--all-users", "--store", "x"], r"--all-users needs --out FILE"),
+        (["jobs", "submit", "paint", "--store", "x"], r"no kind of job 'paint'"),
+        (["runs", "compare", "x"], r"at least two"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
