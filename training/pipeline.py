@@ -63,13 +63,14 @@ def train(
     with several_processes() as world, ExitStack() as held:
 
         def begin() -> dict[str, bool]:
+            begun = prepared is not None or (resume and (out / "run.json").is_file())
             chosen = _begin(
                 dataset_path, out, config, only, resume=resume, alone=world.size == 1, held=held, to=reporter
             )
             run = Run.open(out)
             if prepared is not None:
                 prepared(run)
-            return {name: spaces_in(run)[name].trained(run) for name in chosen}
+            return {name: begun and spaces_in(run)[name].trained(run) for name in chosen}
 
         # Of each chosen space whether it is trained already; the lock is held until the last one is.
         spaces = world.from_first(begin)

@@ -82,10 +82,11 @@ class Worker:
     def run(self) -> None:
         """Work until `stop`, SIGTERM or Ctrl-C. A job that runs then may end within a moment, or waits again."""
         consumer = self._queue.consumer() if self._queue is not None else None
+        before: dict[int, Any] = {}
         try:
             if consumer is not None:
                 consumer.start()
-            self._handle_signals()
+            before = self._handle_signals()
             _log.info("worker %s began", os.getpid())
             next_look = time.monotonic() + _HEALTH_SECONDS
             while not self._stopping.wait(self._settings.poll_seconds):
@@ -101,21 +102,23 @@ class Worker:
             if self._queue is not None:
                 self._queue.close()
             self._database.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
         _log.info("worker %s has stopped", os.getpid())
 
     def stop(self) -> None:
         """Begin no further job, and come to an end."""
         self._stopping.set()
 
-    def _handle_signals(self) -> None:
+    def _handle_signals(self) -> dict[int, Any]:
+        """Let signals stop the worker; returns what they did before."""
         if threading.current_thread() is not threading.main_thread():
-            return  # Python delivers signals to the main thread alone
+            return {}  # Python delivers signals to the main thread alone
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.stop()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+        return {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _tick(self) -> None:
         self._try("schedule", self._begin_due)
