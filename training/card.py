@@ -84,7 +84,8 @@ def _details(draft: ManifestDraft) -> list[str]:
         )
         starts = retrain.get("starts")
         if isinstance(starts, dict) and starts:
-            lines.append(_table(["space", "training began"], ((name, _plain(start)) for name, start in starts.items())))
+            rows = ((name, f"{start['kind']}: {start['reason']}") for name, start in starts.items())
+            lines.append(_table(["space", "training began"], rows))
     return lines
 
 

@@ -81,10 +81,11 @@ def test_it_names_nobody(card, run):
 
 
 def test_it_says_which_champion_it_was_judged_against(run, store):
-    retrain = {"key": "0" * 16, "champion": "20260101T000000-0123456789ab", "starts": {"graph": "cold"}}
+    starts = {"graph": {"kind": "cold", "reason": "asked for"}}
+    retrain = {"key": "0" * 16, "champion": "20260101T000000-0123456789ab", "starts": starts}
     text = model_card(run, draft_of(store, data={"retrain": retrain}))
     assert "judged against the release that was active then: `20260101T000000-0123456789ab`" in text
-    assert "| graph | cold |" in text
+    assert "| graph | cold: asked for |" in text
     text = model_card(run, draft_of(store, data={"retrain": retrain | {"champion": None}}))
     assert "no release was active then" in text
 
