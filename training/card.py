@@ -84,7 +84,8 @@ def _details(draft: ManifestDraft) -> list[str]:
         )
         starts = retrain.get("starts")
         if isinstance(starts, dict) and starts:
-            rows = ((name, f"{start['kind']}: {start['reason']}") for name, start in starts.items())
+            began = {name: start for name, start in starts.items() if isinstance(start, dict)}
+            rows = ((name, f"{start['kind']}: {start['reason']}") for name, start in began.items())
             lines.append(_table(["space", "training began"], rows))
     return lines
 
