@@ -36,9 +36,9 @@ _ENVIRONMENT = {
     "RECSVC_DATABASE_FILE": "/run/secrets/database_url",
     "RECSVC_QUEUE": f"redis://127.0.0.1:{_REDIS}/0",
     "RECSVC_STORE": "/store",
-    "RECSVC_WORK": "/work",
+    "RECSVC_WORK": "/attempts",
     "RECSVC_ALIVE_FILE": "/tmp/alive",
-    "NUMBA_CACHE_DIR": "/work/numba",
+    "NUMBA_CACHE_DIR": "/attempts/numba",
 }
 
 
@@ -50,7 +50,7 @@ class Image:
         self._root = root
         self._log = shared / "processes.log"
         self._mounts = [f"mount --bind {shlex.quote(str(root))} {shlex.quote(str(root))}"]
-        folders = {"store": writes, "work": True, "secrets": False}
+        folders = {"store": writes, "attempts": True, "secrets": False}
         for name, may_write in folders.items():
             inside = root / ("run/secrets" if name == "secrets" else name)
             inside.mkdir(parents=True, exist_ok=True)
@@ -87,19 +87,19 @@ def run_composition(work: Path, tools: Tools, service_root: Path, train_root: Pa
     """Start everything, from nothing to an answer, and stop it."""
     shared = work / "shared"
     shutil.rmtree(shared, ignore_errors=True)
-    for name in ("store", "work", "secrets"):
+    for name in ("store", "attempts", "secrets"):
         (shared / name).mkdir(parents=True)
         os.chown(shared / name, 999, 999)
     key = (tools.root / "docker/secrets/admin_key").read_text("utf-8").strip()
     shutil.copy(tools.root / "docker/secrets/admin_key", shared / "secrets")
     (shared / "secrets/database_url").write_text(f"postgresql+psycopg://postgres@127.0.0.1:{_POSTGRES}/postgres\n")
-    write_dataset(shared / "work/dataset")
+    write_dataset(shared / "attempts/dataset")
     service, train = Image(service_root, shared, writes=False), Image(train_root, shared, writes=True)
     with database(tools), started(tools.start(["redis-server", "--port", str(_REDIS), "--save", "", "--dir", "/tmp"])):
         check_hold(service)
         service.run("recsvc", "keys", "create", "first", "--scope", "admin", "--key-file", "/run/secrets/admin_key")
         settings = [word for setting in _TRAINING for word in ("--set", setting)]
-        train.run("recsvc", "retrain", "/work/dataset", "--work", "/work/retrain", *settings)
+        train.run("recsvc", "retrain", "/attempts/dataset", "--work", "/attempts/retrain", *settings)
         with replicas(service) as processes, door(tools):
             ask_through_door(key)
             run_job(key, service, train)
@@ -142,7 +142,7 @@ def ask_through_door(key: str) -> None:
 
 def run_job(key: str, service: Image, train: Image) -> None:
     """A job that is asked for over HTTP runs in the worker, whose image has torch."""
-    with started(train.start("recsvc", "worker", "--schedule", "off", RECSVC_DATASET="/work/dataset")):
+    with started(train.start("recsvc", "worker", "--schedule", "off", RECSVC_DATASET="/attempts/dataset")):
         status, job = ask("POST", "/v1/jobs", {"kind": "prune", "parameters": {"answers_days": 365}}, key)
         assert status == 202, (status, job)
         wait(lambda: ask("GET", f"/v1/jobs/{job['id']}", key=key)[1]["state"] == "succeeded", "the job to succeed")
