@@ -1,6 +1,6 @@
 """Jobs: `POST /v1/jobs`, `GET /v1/jobs`, `GET /v1/jobs/{job_id}`, cancel, retry. The service runs none of them."""
 
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -24,7 +24,7 @@ from api.routes.recommendations import BODY_PROBLEMS
 from api.schemas import JobAnswer, JobRequest, JobsAnswer, JobSummary
 from api.schemas.jobs import JOB, MAX_JOBS
 from recsvc.errors import JobError
-from recsvc.jobs import AnyParameters, Job, LiveJobError, ReusedKeyError, State
+from recsvc.jobs import AnyParameters, Job, JobStore, LiveJobError, ReusedKeyError, State, UnknownJobError
 
 router = APIRouter(tags=["jobs"], route_class=GuardedRoute)
 
@@ -75,7 +75,7 @@ async def list_jobs(
     found = await data.jobs(lambda store: store.list(limit + 1, before=before, states=states))
     page = found[:limit]
     return JobsAnswer(
-        jobs=[JobSummary.model_validate(_shown(job)) for job in page],
+        jobs=[JobSummary.model_validate(job, from_attributes=True) for job in page],
         next_cursor=str(page[-1].sequence) if len(found) > limit else None,
     )
 
@@ -85,7 +85,10 @@ async def list_jobs(
 )
 async def get_job(job_id: JobId, data: DataDep) -> JobAnswer:
     """A job: its state, how far it has come, and the last lines that it has printed."""
-    return _answer(await _find(data, job_id))
+    job = await data.jobs(lambda store: store.find(job_id))
+    if job is None:
+        raise _unknown(job_id)
+    return _answer(job)
 
 
 @router.post(
@@ -97,11 +100,7 @@ async def get_job(job_id: JobId, data: DataDep) -> JobAnswer:
 )
 async def cancel_job(job_id: JobId, data: DataDep) -> JobAnswer:
     """Cancel a job: at once if it waits; if it runs, it is asked to stop, and killed if it does not for seconds."""
-    await _find(data, job_id)
-    try:
-        return _answer(await data.jobs(lambda store: store.cancel(job_id)))
-    except JobError as error:
-        raise ProblemError(JOB_CONFLICT, str(error)) from error
+    return await _change(data, job_id, lambda store: store.cancel(job_id))
 
 
 @router.post(
@@ -113,11 +112,7 @@ async def cancel_job(job_id: JobId, data: DataDep) -> JobAnswer:
 )
 async def retry_job(job_id: JobId, data: DataDep) -> JobAnswer:
     """Queue a job again that has failed or was cancelled, under its id."""
-    await _find(data, job_id)
-    try:
-        return _answer(await data.jobs(lambda store: store.retry(job_id)))
-    except JobError as error:
-        raise _conflict(error) from error
+    return await _change(data, job_id, lambda store: store.retry(job_id))
 
 
 async def queue_job(
@@ -145,11 +140,17 @@ def requester(request: Request) -> str:
     return "http" if key is None else f"http key {key}"
 
 
-async def _find(data: DataLayer, job_id: str) -> Job:
-    job = await data.jobs(lambda store: store.find(job_id))
-    if job is None:
-        raise ProblemError(UNKNOWN_JOB, f"There is no job {job_id}.")
-    return job
+async def _change(data: DataLayer, job_id: str, change: Callable[[JobStore], Job]) -> JobAnswer:
+    try:
+        return _answer(await data.jobs(change))
+    except UnknownJobError as error:
+        raise _unknown(job_id) from error
+    except JobError as error:
+        raise _conflict(error) from error
+
+
+def _unknown(job_id: str) -> ProblemError:
+    return ProblemError(UNKNOWN_JOB, f"There is no job {job_id}.")
 
 
 def _conflict(error: JobError) -> ProblemError:
@@ -157,11 +158,5 @@ def _conflict(error: JobError) -> ProblemError:
     return ProblemError(JOB_CONFLICT, str(error), headers=where)
 
 
-def _shown(job: Job) -> dict[str, object]:
-    shown = asdict(job)
-    shown.pop("sequence")
-    return shown
-
-
 def _answer(job: Job) -> JobAnswer:
-    return JobAnswer.model_validate(_shown(job))
+    return JobAnswer.model_validate(job, from_attributes=True)

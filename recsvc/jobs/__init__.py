@@ -23,7 +23,7 @@ from recsvc.jobs.kinds import (
     Rollback,
     parse_parameters,
 )
-from recsvc.jobs.store import JobStore, LiveJobError, ReusedKeyError, Submitted
+from recsvc.jobs.store import JobStore, LiveJobError, ReusedKeyError, Submitted, UnknownJobError
 
 __all__ = [
     "KINDS",
@@ -43,5 +43,6 @@ __all__ = [
     "Rollback",
     "State",
     "Submitted",
+    "UnknownJobError",
     "parse_parameters",
 ]

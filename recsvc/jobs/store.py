@@ -35,6 +35,13 @@ _TRIES = 5
 _MAX_REQUESTER_BYTES = 4 * MAX_NAME_BYTES
 
 
+class UnknownJobError(JobError):
+    """There is no job of an id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id[:40]!r}.")
+
+
 class LiveJobError(JobError):
     """Another job of the kind is queued or runs; ``job_id`` names it."""
 
@@ -144,7 +151,8 @@ class JobStore:
         """Cancel a job: at once where it waits; where it runs, its worker is asked to stop it.
 
         Raises:
-            JobError: There is none, or it is finished.
+            UnknownJobError: There is none.
+            JobError: It is finished.
         """
         this = jobs.c.id == job_id
         waiting = update(jobs).where(this, jobs.c.state == "queued")
@@ -163,7 +171,8 @@ class JobStore:
 
         Raises:
             LiveJobError: Only one job of the kind may be live, and another one is.
-            JobError: There is none, or it has not failed.
+            UnknownJobError: There is none.
+            JobError: It has not failed.
         """
         fresh: dict[str, Any] = dict.fromkeys(_OF_AN_ATTEMPT)
         ended = (jobs.c.id == job_id) & jobs.c.state.in_(["failed", "cancelled"])
@@ -217,7 +226,7 @@ class JobStore:
     def _changed(self, job_id: str, count: int, done: str) -> Job:
         job = self.find(job_id)
         if job is None:
-            raise JobError(f"There is no job {job_id[:40]!r}.")
+            raise UnknownJobError(job_id)
         if count == 0:
             raise JobError(f"The job {job.id} cannot be {done}: it {_STANDING[job.state]}.")
         return job
