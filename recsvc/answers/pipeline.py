@@ -97,6 +97,37 @@ class Pipeline:
                 found[number] = error
         return [found[number] for number in range(len(questions))]
 
+    def rank(
+        self, question: Question, history: Rows, read: Rows, query: Query | None, may: Eligible
+    ) -> Iterator[tuple[Ranker, Ranked]]:
+        """Who ranks, and what they give: the first that can, then popularity for the places that are left.
+
+        Args:
+            question: What is asked; its history is not looked at.
+            history: Catalogue rows of the history, -1 for what the catalogue does not have.
+            read: Rows of the space that the encoder has read.
+            query: What the encoder made of them; None where the model knows nothing.
+            may: What may come back.
+        """
+        left = question.k
+        factors = factors_of(self._bundle, question.boosts)
+        first: Ranker | None = None
+        if query is not None:
+            first = NextItems(self._bundle, self._space, self._reader, read=read, query=query, factors=factors)
+        elif not question.strict:
+            first = ContentItems.after(self._bundle, history, factors)
+        if first is not None:
+            ranked = self._best(first, question, may)
+            yield first, ranked
+            left, may = left - len(ranked), may.without(ranked.catalogue_rows)
+        if question.strict or left == 0:
+            return
+        popular = PopularItems(self._bundle, factors)
+        if left == question.k:
+            yield popular, self._best(popular, question, may)
+        else:
+            yield popular, popular.best(left, may)
+
     def _read(self, question: Question, available: Availability | None) -> _Asked:
         catalogue = self._bundle.catalogue
         history = catalogue.row_numbers(question.history)
@@ -144,7 +175,8 @@ class Pipeline:
         return queries
 
     def _answer(self, asked: _Asked, query: Query | None) -> Recommendations:
-        parts = [(ranker, ranked) for ranker, ranked in self._rank(asked, query) if len(ranked)]
+        ranked_by = self.rank(asked.question, asked.history, asked.read, query, asked.may)
+        parts = [(ranker, ranked) for ranker, ranked in ranked_by if len(ranked)]
         unread = asked.steps
         if parts and isinstance(parts[0][0], ContentItems):
             unread = parts[0][0].rows_of(asked.history)
@@ -155,28 +187,6 @@ class Pipeline:
             unknown=list(dict.fromkeys(unknown)),
             source=parts[0][0].source if parts else "none",
         )
-
-    def _rank(self, asked: _Asked, query: Query | None) -> Iterator[tuple[Ranker, Ranked]]:
-        """Who ranks, and what they give: the first that can, then popularity for the places that are left."""
-        question, may = asked.question, asked.may
-        left = question.k
-        factors = factors_of(self._bundle, question.boosts)
-        first: Ranker | None = None
-        if query is not None:
-            first = NextItems(self._bundle, self._space, self._reader, read=asked.read, query=query, factors=factors)
-        elif not question.strict:
-            first = ContentItems.after(self._bundle, asked.history, factors)
-        if first is not None:
-            ranked = self._best(first, question, may)
-            yield first, ranked
-            left, may = left - len(ranked), may.without(ranked.catalogue_rows)
-        if question.strict or left == 0:
-            return
-        popular = PopularItems(self._bundle, factors)
-        if left == question.k:
-            yield popular, self._best(popular, question, may)
-        else:
-            yield popular, popular.best(left, may)
 
     def _best(self, ranker: Ranker, question: Question, may: Eligible) -> Ranked:
         """The items of one ranker, with what is promoted, diversified."""

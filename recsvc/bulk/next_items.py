@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.answers.bundle import Bundle
-from recsvc.answers.content import ContentItems
-from recsvc.answers.diversity import candidates_for, check_space, diversified
+from recsvc.answers.diversity import check_space
 from recsvc.answers.eligibility import Availability, Eligible, mask_of
+from recsvc.answers.pipeline import Pipeline
 from recsvc.answers.popularity import PopularItems
 from recsvc.answers.queries import SEQUENCE_SPACE, rows_in
 from recsvc.answers.questions import Question
 from recsvc.answers.ranking import Ranked, Ranker
 from recsvc.answers.scored import StageObserver
-from recsvc.answers.sequence import NextItems
 from recsvc.answers.types import CauseKind
 from recsvc.bulk.blocks import best_of_block
 from recsvc.bulk.sources import Histories, Rows
@@ -100,6 +99,7 @@ class NextItemsInBulk:
             check_space(bundle, question.diversity_space)
         self._bundle, self._space, self._reader = bundle, space, space.sequences
         self._question, self._threads, self._observe = question, threads, observe
+        self._pipeline = Pipeline(bundle, space, space.sequences, lambda stage, seconds: None)
         catalogue = bundle.catalogue
         excluded = catalogue.row_numbers([*question.exclude, *question.already])
         allow = None if question.allow is None else catalogue.row_numbers(question.allow)
@@ -191,36 +191,14 @@ class NextItemsInBulk:
         return self._reader.encoder.encode_batch(vectors, mask)
 
     def _answer_one(self, user: int, query: Query | None, read: _Read, histories: Histories) -> Answers:
-        """As the pipeline of single questions does: the first that can rank, then popularity for what is left."""
-        question, history = self._question, histories.of(user)
-        left, may, parts = question.k, self._eligible(history), []
-        first: Ranker | None = None
-        if query is not None:
-            steps = read.rows[read.ends[user] - read.lengths[user] : read.ends[user]]
-            first = NextItems(self._bundle, self._space, self._reader, read=steps, query=query, factors=None)
-        elif not question.strict:
-            first = ContentItems.after(self._bundle, history, None)
-        if first is not None:
-            ranked = self._best(first, may)
-            parts.append(_of_user(user, first, ranked))
-            left, may = left - len(ranked), may.without(ranked.catalogue_rows)
-        if left and not question.strict:
-            popular = PopularItems(self._bundle, None)
-            ranked = self._best(popular, may) if left == question.k else popular.best(left, may)
-            parts.append(_of_user(user, popular, ranked))
-        return _joined(parts)
+        """As the pipeline of single questions does."""
+        history = histories.of(user)
+        steps = read.rows[read.ends[user] - read.lengths[user] : read.ends[user]]
+        ranked = self._pipeline.rank(self._question, history, steps, query, self._eligible(history))
+        return _joined([_of_user(user, *part) for part in ranked])
 
     def _eligible(self, history: Rows) -> Eligible:
         return self._may.without(history[history >= 0]) if self._question.exclude_seen else self._may
-
-    def _best(self, ranker: Ranker, may: Eligible) -> Ranked:
-        question = self._question
-        if question.diversity == 0:
-            return ranker.best(question.k, may)
-        ranked = ranker.best(candidates_for(question.k), may)
-        return diversified(
-            self._bundle, ranked, question.k, diversity=question.diversity, space=question.diversity_space
-        )
 
 
 def _of_user(user: int, ranker: Ranker, ranked: Ranked) -> Answers:
