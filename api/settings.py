@@ -2,21 +2,19 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsvc.errors import ConfigError
-from recsvc.secret_files import SECRETS, secret
-
-_PREFIX: Final = "RECSVC_"
+from recsvc.secret_files import secret
+from recsvc.settings import PREFIX, from_environment
 
 
 class Settings(BaseSettings):
     """Settings of one service process, for instance ``RECSVC_PORT=9000``."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     store: Annotated[Path, Field(description="Folder of the releases; read only.")]
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
@@ -129,17 +127,5 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         ConfigError: If a setting is missing or out of bounds, or the file of a secret cannot be read; it is named.
     """
-    for variable in SECRETS:
-        name = variable.removeprefix(_PREFIX).lower()
-        if name in Settings.model_fields:
-            overrides[name] = secret(variable, overrides.get(name))
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        if not problem["loc"]:
-            raise ConfigError(
-                f"The settings cannot be used: {problem['msg'].removeprefix('Value error, ')}."
-            ) from error
-        name = str(problem["loc"][0])
-        raise ConfigError(f"The setting {name} (RECSVC_{name.upper()}) cannot be used: {problem['msg']}.") from error
+    overrides["database"] = secret("RECSVC_DATABASE", overrides.get("database"))
+    return from_environment(Settings, "The settings", overrides)

@@ -10,9 +10,6 @@ from typing import Final
 
 from recsvc.errors import ConfigError
 
-SECRETS: Final = ("RECSVC_DATABASE", "RECSVC_QUEUE")
-"""The variables that a file may stand for."""
-
 _SUFFIX: Final = "_FILE"
 _MAX_BYTES: Final = 65_536
 

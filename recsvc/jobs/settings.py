@@ -6,10 +6,10 @@ Where data set, settings and work folder are stands here and here alone: no requ
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsvc.errors import ConfigError
+from recsvc.settings import PREFIX, from_environment
 
 _MARGIN_SECONDS = 5.0
 
@@ -19,7 +19,7 @@ class WorkerSettings(BaseSettings):
 
     # A variable that is empty is one that is not set: a composition leaves out what nobody has said.
     model_config = SettingsConfigDict(
-        env_prefix="RECSVC_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
     store: Annotated[Path, Field(description="Folder of the releases, which jobs write.")]
@@ -91,12 +91,4 @@ def load_worker_settings(**overrides: Any) -> WorkerSettings:
     Raises:
         ConfigError: A setting is missing or out of bounds; it is named.
     """
-    try:
-        return WorkerSettings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:
-            raise ConfigError(f"The settings of the worker cannot be used: {message}.") from None
-        name = str(problem["loc"][0])
-        raise ConfigError(f"The setting {name} (RECSVC_{name.upper()}) cannot be used: {message}.") from None
+    return from_environment(WorkerSettings, "The settings of the worker", overrides)
