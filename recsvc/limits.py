@@ -5,6 +5,9 @@ from typing import Final
 MAX_ID_BYTES: Final = 512
 """The longest id, in bytes of UTF-8."""
 
+RELEASE_ID: Final = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
+"""What a request may name as a release."""
+
 
 def text_flaw(value: str, limit: int = MAX_ID_BYTES) -> str | None:
     """Say what keeps ``value`` from being an id, or a name of at most ``limit`` bytes; None if nothing does.

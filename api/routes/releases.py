@@ -32,9 +32,9 @@ from api.schemas import (
     SplitRequest,
 )
 from api.schemas.common import RELEASE
-from api.schemas.releases import RELEASE_ID
 from recsvc.errors import ReleaseError
 from recsvc.jobs import Activate, Rollback
+from recsvc.limits import RELEASE_ID
 from recsvc.releases import Store
 
 router = APIRouter(tags=["releases"], route_class=GuardedRoute)

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from api.schemas.common import RELEASE, RequestModel
+from recsvc.limits import RELEASE_ID
 
 MAX_SPLIT = 16
-RELEASE_ID = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
 _ReleaseId = Annotated[str, Field(pattern=RELEASE_ID)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, description="Why; kept in the log of promotions.")]
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recsvc.errors import JobError
+from recsvc.limits import RELEASE_ID
 
-RELEASE_ID: Final = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
 SPACE: Final = r"^[a-z][a-z0-9_]{0,39}$"
 
 Lane: TypeAlias = Literal["heavy", "light"]
