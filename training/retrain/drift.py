@@ -11,7 +11,7 @@ from typing import Any
 
 from training.retrain.data_care_config import DataCareConfig
 from training.retrain.drift_windows import Window, judge_windows
-from training.retrain.findings import Finding, moment, share
+from training.retrain.findings import Finding, allow, moment, share
 
 _FIRST = 7
 """Newest windows that are judged where there is no champion to say what is new."""
@@ -103,7 +103,7 @@ def _shrunk(new: Profile, old: Profile, config: DataCareConfig) -> list[Finding]
                     f"fewer {word}",
                     "refuse",
                     f"there are {after:,} {word}, where the champion had {before:,}: a table is missing or was cut "
-                    f"off; if it is right, allow it with `--set retrain.data.max_shrink={_up(lost)}`",
+                    f"off; {allow('max_shrink', lost)}",
                     lost,
                     config.max_shrink,
                 )
@@ -124,8 +124,7 @@ def _known_items(new: Profile, old: Profile, config: DataCareConfig) -> list[Fin
             "other items",
             "refuse",
             f"of the champion's {len(popular)} most popular items {share(known)} are among the popular ones: item ids "
-            f"are written in another way, or this is another data set; if it is right, allow it with "
-            f"`--set retrain.data.min_known_items={math.floor(known * 100) / 100:g}`",
+            f"are written in another way, or this is another data set; {allow('min_known_items', known)}",
             known,
             config.min_known_items,
         )
@@ -150,7 +149,7 @@ def _days(new: Profile, old: Profile, config: DataCareConfig) -> list[Finding]:
                 "refuse",
                 f"{gone:,} of the {had:,} events that the champion has learnt from are no longer there "
                 f"({share(gone / had)}; allowed {share(config.max_lost_share)}): a table was cut off, or times have "
-                f"changed; if it is right, allow it with `--set retrain.data.max_lost_share={_up(gone / had)}`",
+                f"changed; {allow('max_lost_share', gone / had)}",
                 gone / had,
                 config.max_lost_share,
             )
@@ -162,7 +161,7 @@ def _days(new: Profile, old: Profile, config: DataCareConfig) -> list[Finding]:
                 "refuse",
                 f"{late:,} of {added:,} new events have times from more than {config.late_hours:g} hours before the "
                 f"champion's newest one ({moment(old['last'])}): clocks that go wrong look like this, and so do old "
-                f"files; if it is right, allow it with `--set retrain.data.max_late_share={_up(late / added)}`",
+                f"files; {allow('max_late_share', late / added)}",
                 late / added,
                 config.max_late_share,
             )
@@ -170,7 +169,3 @@ def _days(new: Profile, old: Profile, config: DataCareConfig) -> list[Finding]:
     if not added:
         found.append(Finding("nothing new", "warn", "no event is new since the champion was trained", 0.0))
     return found
-
-
-def _up(value: float) -> str:
-    return f"{math.ceil(value * 100) / 100:g}"

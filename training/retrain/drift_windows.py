@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from training.retrain.data_care_config import DataCareConfig
-from training.retrain.findings import Finding, Level, moment, number, share
+from training.retrain.findings import Finding, Level, allow, moment, number, share
 
 Window = dict[str, Any]
 
@@ -226,7 +226,7 @@ def _over(limit: Limit, judged: Sequence[Window], known: Sequence[Window], confi
         limit.kind,
         limit.level,
         f"{_when(worst, config)} {limit.said.format(limit.written(value))} (allowed {limit.written(allowed)}{compared})"
-        f": {limit.means}; {_allow(limit.setting, value)}",
+        f": {limit.means}; {allow(limit.setting, value)}",
         value,
         allowed,
     )
@@ -245,7 +245,7 @@ def _volume(new: Sequence[Window], earlier: Sequence[Window], config: DataCareCo
             "refuse",
             f"{_when(newest, config)} there are {newest['events']:,} events, where {number(usual)} are usual and "
             f"{number(allowed)} the least allowed: something that sends or loads events has failed; "
-            f"{_allow('min_volume', newest['events'] / usual)}",
+            f"{allow('min_volume', newest['events'] / usual)}",
             float(newest["events"]),
             allowed,
         )
@@ -255,7 +255,7 @@ def _volume(new: Sequence[Window], earlier: Sequence[Window], config: DataCareCo
             "volume",
             "refuse",
             f"{_when(most, config)} there are {most['events']:,} events, where {max(volumes):,} were the most before: "
-            f"robots, or events that were loaded twice; {_allow('max_volume', most['events'] / max(volumes))}",
+            f"robots, or events that were loaded twice; {allow('max_volume', most['events'] / max(volumes))}",
             float(most["events"]),
             allowed,
         )
@@ -279,7 +279,7 @@ def _order(judged: Sequence[Window], known: Sequence[Window], config: DataCareCo
         f"{_when(worst, config)} what follows one another did so before {worst['lift']:.2f} times as often as in "
         f"chance order (at least {math.exp(allowed):.2f} allowed; {math.exp(least):.2f} or more in "
         f"{_windows(before)} before): items or users that were mixed up look like this; "
-        f"{_allow('min_order', measured / least)}",
+        f"{allow('min_order', measured / least)}",
         measured,
         allowed,
     )
@@ -305,7 +305,7 @@ def _direction(judged: Sequence[Window], known: Sequence[Window], config: DataCa
         "refuse",
         f"{_when(worst, config)} what follows one another did so before in this direction only {worst['forward']:.2f} "
         f"times as often as in the other ({math.exp(least):.2f} or more in {_windows(before)} before): times "
-        f"that were turned round look like this; {_allow('min_forward', measured / least)}",
+        f"that were turned round look like this; {allow('min_forward', measured / least)}",
         measured,
         allowed,
     )
@@ -327,9 +327,3 @@ def _windows(values: Sequence[float]) -> str:
 
 def _when(window: Window, config: DataCareConfig) -> str:
     return f"in the {config.window_hours:g} hours until {moment(window['until'])}"
-
-
-def _allow(setting: str, value: float) -> str:
-    """The option that lets a value through, if it is right after all."""
-    digits = math.floor(value * 100) / 100 if setting.startswith("min_") else math.ceil(value * 100) / 100
-    return f"if it is right, allow it with `--set retrain.data.{setting}={digits:g}`"

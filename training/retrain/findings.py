@@ -1,5 +1,6 @@
 """What data care has to say about a data set: refusals and warnings, each one sentence."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -34,6 +35,12 @@ class Finding:
             "measured": self.measured,
             "limit": self.limit,
         }
+
+
+def allow(setting: str, value: float) -> str:
+    """The option of ``retrain.data`` that lets a value through, if it is right after all."""
+    digits = math.floor(value * 100) / 100 if setting.startswith("min_") else math.ceil(value * 100) / 100
+    return f"if it is right, allow it with `--set retrain.data.{setting}={digits:g}`"
 
 
 def moment(seconds: float) -> str:
