@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsvc.answers.bundle import Bundle, Space
+from recsvc.answers.queries import rows_in
 from recsvc.data.graph import HeteroGraph, Relation
 from recsvc.metrics.bootstrap import Interval, bootstrap_mean
 from recsvc.metrics.representation import effective_rank, spread
@@ -93,7 +94,7 @@ def graph_rows(space: Space, bundle: Bundle, types: list[str], ids: list[str]) -
     for name in set(types):
         places = np.flatnonzero(of_type == name)
         rows = bundle.catalogue.row_numbers([ids[place] for place in places.tolist()], name)
-        found[places] = np.where(rows >= 0, space.row_of[rows], -1)
+        found[places] = rows_in(space, rows)
     return found
 
 
