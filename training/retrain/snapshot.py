@@ -32,14 +32,13 @@ from recsvc.events import Database
 from training.config import Config
 from training.progress import Reporter
 from training.retrain.files import link_file
-from training.retrain.snapshot_rows import FILE, Merge
+from training.retrain.snapshot_rows import FILE, Merge, forgotten_among
 
 SNAPSHOT_FORMAT: Final = 1
 
 # Hidden, so that it is no table of the data set that nobody knows.
 _FACTS = ".snapshot.json"
 _PARTS = ".parts"
-_USERS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -139,11 +138,9 @@ def still_allowed(snapshot: Snapshot, sources: Sources) -> str | None:
         return None
     column = pl.col("timestamp") if "timestamp" in pl.read_parquet_schema(path) else pl.lit(0.0)
     oldest = pl.scan_parquet(path).group_by("user_id").agg((column.min() * 1000).round().cast(pl.Int64).alias("time"))
-    count = 0
-    for users in oldest.collect().iter_slices(_USERS_AT_ONCE):
-        forgotten = sources.database.events.forgotten(users["user_id"].to_list())
-        if forgotten:
-            count += sum(time <= forgotten.get(user, time - 1) for user, time in users.iter_rows())
+    users = oldest.collect()
+    forgotten = forgotten_among(users, sources.database)
+    count = sum(time <= forgotten[user] for user, time in users.iter_rows() if user in forgotten) if forgotten else 0
     if not count:
         return None
     people = "somebody whose events stand" if count == 1 else f"{count:,} people whose events stand"
@@ -166,7 +163,7 @@ def _write_rows(merge: Merge, staging: Path, sources: Sources, config: Config) -
     if keep_days is not None and not merge.timed:
         raise ConfigError("retrain.data.keep_days: no interaction has a time to tell its age by; leave the limit away")
     oldest = None if keep_days is None else merge.newest - round(keep_days * 86_400_000)
-    forgotten = {} if sources.database is None else merge.forgotten(sources.database, _USERS_AT_ONCE)
+    forgotten = {} if sources.database is None else merge.forgotten(sources.database)
     return {**merge.write(staging / FILE, oldest=oldest, forgotten=forgotten), **merge.origins()}
 
 

@@ -116,13 +116,10 @@ class Merge:
                 self._lay_down(writer, pa.table(columns, schema=_PARTS))
                 self._from_database += len(rows)
 
-    def forgotten(self, database: Database, at_once: int) -> dict[str, int]:
+    def forgotten(self, database: Database) -> dict[str, int]:
         """Those of the gathered users who have been forgotten, and until when (epoch milliseconds)."""
         users = self._scan().select(pl.col("user_id").unique(maintain_order=False)).collect()
-        found: dict[str, int] = {}
-        for some in users.iter_slices(at_once):
-            found |= database.events.forgotten(some["user_id"].to_list())
-        return found
+        return forgotten_among(users, database)
 
     def write(self, path: Path, *, oldest: int | None, forgotten: Mapping[str, int]) -> dict[str, Any]:
         """Write all rows, each event once, the oldest first.
@@ -217,6 +214,14 @@ class Merge:
             rows += self._hours[hour]
         if start is not None:
             yield start * _HOUR, (max(self._hours) + 1) * _HOUR
+
+
+def forgotten_among(users: pl.DataFrame, database: Database) -> dict[str, int]:
+    """Those of ``users`` (their ``user_id``) who have been forgotten, and until when (epoch milliseconds)."""
+    found: dict[str, int] = {}
+    for some in users.iter_slices(_IDS_AT_ONCE):
+        found |= database.events.forgotten(some["user_id"].to_list())
+    return found
 
 
 def _once(frame: pl.DataFrame) -> pl.DataFrame:
