@@ -4,7 +4,6 @@ It goes into the manifest of the release that was learnt from the data set, so t
 without the data. Its windows are counted back from the newest event (`training.retrain.profile_rows`).
 """
 
-from collections import Counter
 from typing import Any, Final
 
 import numpy as np
@@ -62,12 +61,10 @@ def _totals(rows: Rows) -> dict[str, Any]:
     }
     if not len(timed):
         return facts
-    days = Counter(dict(zip(*(each.tolist() for each in np.unique(timed // 86400, return_counts=True)), strict=True)))
-    newest = sorted(days.items())
-    older = sum(count for _, count in newest[:-_DAYS])
+    days, counts = np.unique(timed // 86400, return_counts=True)
     return facts | {
         "first": float(timed[0]),
         "last": float(timed[-1]),
-        "events_before_days": older,
-        "days": [[int(day), count] for day, count in newest[-_DAYS:]],
+        "events_before_days": int(counts[:-_DAYS].sum()),
+        "days": [[int(day), count] for day, count in zip(days[-_DAYS:], counts[-_DAYS:].tolist(), strict=True)],
     }
