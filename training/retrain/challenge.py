@@ -17,7 +17,7 @@ from training.retrain.candidate import attempt_of, champion_of
 from training.retrain.drift import compare_profiles
 from training.retrain.findings import Finding
 from training.retrain.gate_verdict import Contender
-from training.retrain.profile import profile_dataset
+from training.retrain.profile import profile_dataset, profile_in
 from training.retrain.snapshot import open_snapshot
 from training.retrain.stages import Boundary, Stage, Stages
 from training.retrain.starts import Start, Starts, apply_starts, choose_starts
@@ -35,14 +35,9 @@ def look_at_data(attempt: Attempt, store: Store, stages: Stages) -> list[Finding
         found = attempt.read("data.json")
         if found is None:
             champion = champion_of(store)
-            before = None if champion is None else champion.manifest.data.get("profile")
+            before = None if champion is None else profile_in(champion.manifest.data)
             profile = profile_dataset(read_data(attempt), attempt.asked.config)
-            findings = compare_profiles(
-                profile,
-                before if isinstance(before, dict) else None,
-                attempt.asked.config.retrain.data,
-                now=datetime.now(UTC),
-            )
+            findings = compare_profiles(profile, before, attempt.asked.config.retrain.data, now=datetime.now(UTC))
             facts = open_snapshot(attempt.snapshot_folder).facts
             found = {"snapshot": facts, "profile": profile, "findings": [finding.facts() for finding in findings]}
             attempt.write("data.json", found)

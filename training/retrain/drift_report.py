@@ -9,7 +9,7 @@ from training.config import Config
 from training.retrain.candidate import champion_of
 from training.retrain.drift import compare_profiles
 from training.retrain.findings import Finding
-from training.retrain.profile import profile_dataset
+from training.retrain.profile import profile_dataset, profile_in
 
 
 def compare_with_active(dataset: Dataset, store: Store, config: Config) -> tuple[str, list[Finding]]:
@@ -24,12 +24,7 @@ def compare_with_active(dataset: Dataset, store: Store, config: Config) -> tuple
     champion = champion_of(store)
     if champion is None:
         raise ReleaseError(f"{store.path}: no release is active to compare with; publish one with --activate")
-    old = champion.manifest.data.get("profile")
-    profile = profile_dataset(dataset, config)
-    found = compare_profiles(
-        profile, old if isinstance(old, dict) else None, config.retrain.data, now=datetime.now(UTC)
-    )
-    known = (
-        "" if isinstance(old, dict) else ", which has no profile of its data: newest windows with earlier ones alone"
-    )
+    old = profile_in(champion.manifest.data)
+    found = compare_profiles(profile_dataset(dataset, config), old, config.retrain.data, now=datetime.now(UTC))
+    known = "" if old is not None else ", which has no profile of its data: newest windows with earlier ones alone"
     return f"release {champion.release}{known}", found

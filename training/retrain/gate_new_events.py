@@ -25,6 +25,7 @@ from recsvc.metrics.ranking import target_gains
 from training.retrain.gate_config import GateConfig
 from training.retrain.gate_reader import Histories, ReleaseReader
 from training.retrain.gate_verdict import Check, ends, plus_minus
+from training.retrain.profile import profile_in
 
 Bools = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
@@ -178,8 +179,7 @@ def newest_event(data: Mapping[str, Any]) -> float | None:
     Args:
         data: of the manifest; ``recsvc retrain`` writes a ``profile`` of the events into it.
     """
-    profile = data.get("profile")
-    last = profile.get("last") if isinstance(profile, Mapping) else None
+    last = (profile_in(data) or {}).get("last")
     return float(last) if isinstance(last, int | float) else None
 
 

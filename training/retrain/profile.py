@@ -4,6 +4,7 @@ It goes into the manifest of the release that was learnt from the data set, so t
 without the data. Its windows are counted back from the newest event (`training.retrain.profile_rows`).
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,12 @@ def profile_dataset(dataset: Dataset, config: Config) -> dict[str, Any]:
         | _totals(rows)
         | {"window_hours": care.window_hours, "windows": describe_windows(rows, Categories(dataset.items), human)}
     )
+
+
+def profile_in(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The profile in the ``data`` of a manifest; None where it has none, as only `recsvc retrain` writes one."""
+    profile = data.get("profile")
+    return profile if isinstance(profile, dict) else None
 
 
 def _totals(rows: Rows) -> dict[str, Any]:
