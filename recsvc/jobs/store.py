@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recsvc.errors import JobError
@@ -31,6 +31,8 @@ _OF_AN_ATTEMPT = (
     *("delivered", "started", "finished", "heartbeat", "owner", "error", "result"),
     *("progress_done", "progress_total", "progress_text"),
 )
+# A log is some 100 kB long at most, and a list of a thousand jobs shows none.
+_WITHOUT_LOG = select(*(column for column in jobs.c if column is not jobs.c.log), literal("").label("log"))
 _TRIES = 5
 _MAX_REQUESTER_BYTES = 4 * MAX_NAME_BYTES
 
@@ -133,14 +135,14 @@ class JobStore:
         return None if row is None else read_job(row)
 
     def list(self, limit: int, *, before: int | None = None, states: Collection[str] = ()) -> list[Job]:
-        """Return jobs, newest first.
+        """Return jobs, newest first, without their logs.
 
         Args:
             limit: How many at most.
             before: Only those that came before the job of this ``sequence``.
             states: Only those in one of these states; all if none is named.
         """
-        query = select(jobs).order_by(jobs.c.sequence.desc()).limit(limit)
+        query = _WITHOUT_LOG.order_by(jobs.c.sequence.desc()).limit(limit)
         if before is not None:
             query = query.where(jobs.c.sequence < before)
         if states:

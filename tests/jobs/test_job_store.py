@@ -1,6 +1,7 @@
 """Jobs as those see them who ask for them."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from recsvc.jobs import (
     Increment,
     JobStore,
     LiveJobError,
+    Progress,
     Prune,
     RecommendAll,
     Retrain,
@@ -100,6 +102,14 @@ def test_the_list_is_newest_first_and_goes_on_where_it_ended(store):
     rest = store.list(9, before=first[-1].sequence)
     assert [job.id for job in rest] == [made[2].id, made[1].id, made[0].id]
     assert [job.id for job in store.list(9, states=["cancelled"])] == [made[1].id]
+
+
+def test_the_list_has_no_logs(store, database):
+    claims = Claims(database, "w")
+    claimed = claims.claim(store.submit(Rollback(), requested_by="a").job.id)
+    claims.beat(claimed, Progress(1, 2, "at work"), "one\ntwo")
+    found = store.find(claimed.id)
+    assert (found.log, store.list(9)) == (("one", "two"), [replace(found, log=())])
 
 
 def test_what_has_ended_cannot_be_cancelled_and_what_has_not_failed_not_tried_again(store, database):
