@@ -94,7 +94,7 @@ class Neighbours:
             query: Vector | None = unit_query(asked.vector, space)
         else:
             query = mean_query(space, rows[rows >= 0])
-        items = [] if query is None else self._nearest(space, query, wanted, may, of_types)
+        items = [] if query is None else self._scored(self.nearest(space, query, wanted, may, of_types))
         return SimilarItems(self._bundle.release, space.name, items, list(dict.fromkeys(unknown)))
 
     def of_picture(self, space: Space, content: bytes, wanted: Wanted, available: Availability | None) -> SimilarItems:
@@ -115,8 +115,38 @@ class Neighbours:
         self._observe("encode", perf_counter() - decoded)
         if not vector.any():
             raise RequestError("The picture cannot be compared: its vector is all zeros, which has no direction.")
-        items = self._nearest(space, unit_query(vector, space), wanted, may, of_types)
+        items = self._scored(self.nearest(space, unit_query(vector, space), wanted, may, of_types))
         return SimilarItems(self._bundle.release, space.name, items, list(dict.fromkeys(unknown)))
+
+    def nearest(
+        self,
+        space: Space,
+        query: Vector,
+        wanted: Wanted,
+        may: Eligible,
+        of_types: npt.NDArray[np.bool_] | None,
+    ) -> Ranked:
+        """What is nearest to a query, diversified where that is wanted.
+
+        Args:
+            space: Where it is looked for.
+            query: A unit vector, float32 ``[d]``.
+            wanted: What is asked; what it says of single things stands in ``may``.
+            may: What may come back.
+            of_types: The vectors of the types wanted; None: all of them.
+        """
+        started = perf_counter()
+        excluded, allowed = may.in_space(space, of_types)
+        candidates = candidates_for(wanted.k) if wanted.diversity > 0 else wanted.k
+        rows, scores = space.index.search(query, candidates, excluded=excluded, allowed=allowed)
+        ranked = Ranked(rows, space.catalogue_rows[rows], scores)
+        scored = perf_counter()
+        self._observe("score", scored - started)
+        if wanted.diversity > 0:
+            unlike_in = wanted.diversity_space or space.name
+            ranked = diversified(self._bundle, ranked, wanted.k, diversity=wanted.diversity, space=unlike_in)
+            self._observe("diversify", perf_counter() - scored)
+        return ranked
 
     def _eligible(
         self, wanted: Wanted, types: Collection[str], excluded: Rows, available: Availability | None
@@ -136,23 +166,5 @@ class Neighbours:
             self._observe("filter", perf_counter() - started)
         return Eligible(excluded[excluded >= 0], mask, available), elsewhere
 
-    def _nearest(
-        self,
-        space: Space,
-        query: Vector,
-        wanted: Wanted,
-        may: Eligible,
-        of_types: npt.NDArray[np.bool_] | None,
-    ) -> list[ScoredItem]:
-        started = perf_counter()
-        excluded, allowed = may.in_space(space, of_types)
-        candidates = candidates_for(wanted.k) if wanted.diversity > 0 else wanted.k
-        rows, scores = space.index.search(query, candidates, excluded=excluded, allowed=allowed)
-        ranked = Ranked(rows, space.catalogue_rows[rows], scores)
-        scored = perf_counter()
-        self._observe("score", scored - started)
-        if wanted.diversity > 0:
-            unlike_in = wanted.diversity_space or space.name
-            ranked = diversified(self._bundle, ranked, wanted.k, diversity=wanted.diversity, space=unlike_in)
-            self._observe("diversify", perf_counter() - scored)
+    def _scored(self, ranked: Ranked) -> list[ScoredItem]:
         return scored_items(self._bundle.catalogue, ranked, "similar", self._observe)

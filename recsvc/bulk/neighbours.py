@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsvc.answers.bundle import Bundle
-from recsvc.answers.diversity import candidates_for, check_space, diversified
+from recsvc.answers.diversity import check_space
 from recsvc.answers.eligibility import Availability, Eligible, mask_of
-from recsvc.answers.neighbours import Wanted
+from recsvc.answers.neighbours import Neighbours, Wanted
 from recsvc.answers.queries import mean_query, rows_of_types, type_of_question
-from recsvc.answers.ranking import Ranked
 from recsvc.bulk.blocks import best_of_block
 from recsvc.errors import RequestError
 from recsvc.search.flat import FlatIndex
@@ -54,7 +53,8 @@ class NeighboursInBulk:
             raise RequestError(f"Release {bundle.release} has no space {space!r}; it has: {there}.")
         if wanted.diversity > 0:
             check_space(bundle, wanted.diversity_space)
-        self._bundle, self._space, self._wanted, self._threads = bundle, bundle.spaces[space], wanted, threads
+        self._space, self._wanted, self._threads = bundle.spaces[space], wanted, threads
+        self._single = Neighbours(bundle, lambda stage, seconds: None)
         catalogue = bundle.catalogue
         kind = type_of_question(self._space, catalogue, None)
         exclude = catalogue.row_numbers(wanted.exclude)
@@ -101,19 +101,13 @@ class NeighboursInBulk:
         return self._named(rows[best.rows], best.columns, best.scores)
 
     def _one_by_one(self, rows: Rows) -> Neighbourhood:
-        wanted, space = self._wanted, self._space
+        space = self._space
         parts = []
         for row in rows.tolist():
             may = self._may.without(space.catalogue_rows[row : row + 1])
-            excluded, allowed = may.in_space(space, self._of_type)
             query = mean_query(space, np.array([row]))
             assert query is not None
-            candidates = candidates_for(wanted.k) if wanted.diversity > 0 else wanted.k
-            found, scores = space.index.search(query, candidates, excluded=excluded, allowed=allowed)
-            ranked = Ranked(found, space.catalogue_rows[found], scores)
-            if wanted.diversity > 0:
-                unlike_in = wanted.diversity_space or space.name
-                ranked = diversified(self._bundle, ranked, wanted.k, diversity=wanted.diversity, space=unlike_in)
+            ranked = self._single.nearest(space, query, self._wanted, may, self._of_type)
             parts.append(self._named(np.full(len(ranked), row), ranked.rows, ranked.scores))
         return Neighbourhood(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
