@@ -83,6 +83,31 @@ def write_synced(path: Path, content: bytes, mode: str, *, midway: Callable[[], 
         os.fsync(file.fileno())
 
 
+def whole_lines(content: bytes) -> list[bytes]:
+    """The lines of a log that lines are only ever added to; what follows the last line feed is torn, and left out."""
+    return content.split(b"\n")[:-1]
+
+
+def append_line(path: Path, line: bytes, *, midway: Callable[[], None]) -> None:
+    """Add a line to a log, which is made if need be, through to the disk; ``midway`` as in :func:`write_synced`."""
+    is_new = not path.exists()
+    write_synced(path, line + b"\n", "ab", midway=midway)
+    if is_new:
+        sync_folder(path.parent)
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut off a last line that a crash left without its end; nothing where there is no log."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:

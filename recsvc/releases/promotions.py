@@ -3,7 +3,6 @@
 The pointer is the truth and the log follows it: a crash between the two is mended by a reconciling line.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -11,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from recsvc.errors import ReleaseError
-from recsvc.releases.files import sync_folder, write_synced
+from recsvc.releases.files import append_line, whole_lines
 from recsvc.releases.manifest import ReleaseId, StrictModel, UtcSecond, first_problem, utc_now
 from recsvc.releases.stages import Stage, StageHook
 
@@ -73,9 +72,8 @@ def read_promotions(store: Path) -> list[Promotion]:
         return []
     except OSError as error:
         raise ReleaseError(f"{store / LOG_NAME} cannot be read: {error.strerror}.") from error
-    lines = content.split(b"\n")[:-1]  # what follows the last line feed is torn
     promotions = []
-    for line in lines:
+    for line in whole_lines(content):
         try:
             promotions.append(Promotion.model_validate_json(line))
         except ValidationError:
@@ -85,25 +83,8 @@ def read_promotions(store: Path) -> list[Promotion]:
 
 def append_promotion(store: Path, promotion: Promotion, stage: StageHook) -> None:
     """Add one line and write it through to the disk."""
-    path = store / LOG_NAME
-    is_new = not path.exists()
-    line = promotion.model_dump_json(exclude=None if promotion.shares else {"shares"}).encode() + b"\n"
-    write_synced(path, line, "ab", midway=lambda: stage(Stage.MID_LOG))
-    if is_new:
-        sync_folder(store)
-
-
-def drop_torn_line(store: Path) -> None:
-    """Cut off a last line that a crash left without its end."""
-    path = store / LOG_NAME
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            file.truncate(whole)
-            os.fsync(file.fileno())
+    line = promotion.model_dump_json(exclude=None if promotion.shares else {"shares"}).encode()
+    append_line(store / LOG_NAME, line, midway=lambda: stage(Stage.MID_LOG))
 
 
 def rollback_candidates(promotions: Iterable[Promotion], active: str | None) -> list[str]:

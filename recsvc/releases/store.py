@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from recsvc.errors import ReleaseError
-from recsvc.releases.files import sync_folder
+from recsvc.releases.files import drop_torn_line, sync_folder
 from recsvc.releases.info import ReleaseInfo
 from recsvc.releases.lock import exclusive, folder_lock
 from recsvc.releases.manifest import Manifest, ManifestDraft, check_release_id, created_of
@@ -41,7 +41,6 @@ from recsvc.releases.promotions import (
     LOG_NAME,
     Promotion,
     append_promotion,
-    drop_torn_line,
     new_promotion,
     read_promotions,
     rollback_candidates,
@@ -321,7 +320,7 @@ class Store:
         """Hold the store's lock, with all that a crash left cleared up."""
         with self._os_errors(), exclusive(self.path / ".lock"):
             (self.path / POINTER_TMP).unlink(missing_ok=True)
-            drop_torn_line(self.path)
+            drop_torn_line(self.path / LOG_NAME)
             self._reconcile()
             sweep(self._releases)
             yield

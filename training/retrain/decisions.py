@@ -1,14 +1,13 @@
 """``WORK/decisions.jsonl``: how every retraining ended and why; lines are only ever added, written through."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from recsvc.releases.files import sync_folder, write_synced
+from recsvc.releases.files import append_line, drop_torn_line, whole_lines
 
 LOG_NAME = "decisions.jsonl"
 
@@ -82,7 +81,7 @@ class DecisionLog:
         if not self._path.is_file():
             return []
         found = []
-        for line in self._path.read_bytes().split(b"\n")[:-1]:
+        for line in whole_lines(self._path.read_bytes()):
             try:
                 found.append(Decision.from_facts(json.loads(line)))
             except (ValueError, TypeError):
@@ -104,22 +103,8 @@ class DecisionLog:
 
     def add(self, decision: Decision, midway: Callable[[], None]) -> None:
         """Add a line, unless it would say what the last one of its key says."""
-        self._drop_torn_line()
+        drop_torn_line(self._path)
         earlier = self.of_key(decision.key)
         if earlier and (earlier[-1].decision, earlier[-1].reason) == (decision.decision, decision.reason):
             return
-        is_new = not self._path.exists()
-        line = json.dumps(decision.facts(), ensure_ascii=False).encode() + b"\n"
-        write_synced(self._path, line, "ab", midway=midway)
-        if is_new:
-            sync_folder(self._path.parent)
-
-    def _drop_torn_line(self) -> None:
-        if not self._path.exists():
-            return
-        with self._path.open("r+b") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole != len(content):
-                file.truncate(whole)
-                os.fsync(file.fileno())
+        append_line(self._path, json.dumps(decision.facts(), ensure_ascii=False).encode(), midway=midway)
