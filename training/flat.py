@@ -1,4 +1,4 @@
-"""Settings as one flat table: ``sequence.model.dim`` and its value."""
+"""Settings by their paths, such as ``sequence.model.dim``: as one flat table, and where two sets of them differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,3 +24,21 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
         for key in (*old, *(key for key in new if key not in old))
         if old.get(key) != new.get(key)
     }
+
+
+def first_difference(before: Mapping[str, Any], after: Mapping[str, Any], *, path: str = "") -> str | None:
+    """The first setting in which two trees differ, in words; None if there is none.
+
+    Args:
+        before: a tree.
+        after: another one.
+        path: of both, where they are a section.
+    """
+    for key in (*before, *(key for key in after if key not in before)):
+        here, old, new = f"{path}.{key}".lstrip("."), before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if (found := first_difference(old, new, path=here)) is not None:
+                return found
+        elif old != new:
+            return f"{here} was {old!r}, now {new!r}"
+    return None

@@ -31,6 +31,7 @@ from recsvc.releases import Catalogue, folder_lock
 from training.catalogue import write_run_catalogue
 from training.config import Config, change_trained, dump_config, parse_config
 from training.environment import environment
+from training.flat import first_difference
 
 _FORMAT = 2
 _PREPARED = ("data", "catalogue.sqlite", "config.yaml", "run.json")
@@ -176,7 +177,7 @@ class Run:
         before, after = (c.model_dump(mode="json", exclude=free) for c in (self.config, config))
         if before != after:
             raise RunError(
-                f"{self.folder} was made with another configuration ({_difference(before, after)}); "
+                f"{self.folder} was made with another configuration ({first_difference(before, after)}); "
                 "resume with the same settings, or train into a new folder"
             )
 
@@ -231,17 +232,6 @@ def check_new(folder: Path) -> None:
         others = sorted({entry.name for entry in folder.iterdir()} - {*_PREPARED, *_STAGING})
         if others:
             raise RunError(f"{folder} is not empty (it holds {others[0]!r}); give a new folder for the run")
-
-
-def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
-    for key, old in before.items():
-        here, new = f"{path}.{key}".lstrip("."), after[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            if found := _difference(old, new, here):
-                return found
-        elif old != new:
-            return f"{here} was {old!r}, now {new!r}"
-    return ""
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -52,15 +52,3 @@ def read_starts(run: Run) -> Record:
 def write_starts(run: Run, spaces: dict[str, Any]) -> None:
     """Write the record: by space its kind, its reason, and the warm trainings in a row."""
     run.write_json(_RECORD, spaces)
-
-
-def setting_that_differs(path: str, before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    """The first setting of the section at a path in which two runs differ, in words; None if there is none."""
-    for key in sorted(before.keys() | after.keys()):
-        here, old, new = f"{path}.{key}", before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            if (found := setting_that_differs(here, old, new)) is not None:
-                return found
-        elif old != new:
-            return f"{here} was {old!r}, now {new!r}"
-    return None

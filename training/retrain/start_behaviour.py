@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from recsvc.data import Dataset, InteractionLog, make_split
 from training.config import Config
+from training.flat import first_difference
 from training.loop import BEST_WEIGHTS
-from training.retrain.start import Choice, Start, setting_that_differs
+from training.retrain.start import Choice, Start
 from training.run import Run
 from training.sequence.data import SequenceData, prepare_sequences
 from training.sequence.fit import build_model
@@ -50,7 +51,7 @@ def choose_behaviour(dataset: Dataset, config: Config, champion: Run, in_a_row: 
 def _reason_against(log: InteractionLog, config: Config, champion: Run, in_a_row: int) -> str | None:
     limits = config.retrain.start
     models = (each.sequence.model.model_dump(mode="json") for each in (champion.config, config))
-    differs = setting_that_differs("sequence.model", *models)
+    differs = first_difference(*models, path="sequence.model")
     if differs is not None:
         return f"another model: {differs}"
     if in_a_row >= limits.max_in_a_row:

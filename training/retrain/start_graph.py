@@ -7,8 +7,9 @@ import numpy as np
 from recsvc.data import Dataset
 from recsvc.data.graph import HeteroGraph
 from training.config import Config
+from training.flat import first_difference
 from training.graph.data import graph_of
-from training.retrain.start import Choice, Start, setting_that_differs
+from training.retrain.start import Choice, Start
 from training.run import Run
 
 _NOT_OF_VECTORS = {"evaluation", "discovery", "checkpoint_seconds"}
@@ -28,7 +29,7 @@ def _start(dataset: Dataset, config: Config, champion: Run) -> Start:
     if config.graph.corpus is not None:
         return Start("cold", f"the walks of {config.graph.corpus} may have changed")
     sections = (each.graph.model_dump(mode="json", exclude=_NOT_OF_VECTORS) for each in (champion.config, config))
-    differs = setting_that_differs("graph", *sections)
+    differs = first_difference(*sections, path="graph")
     if differs is not None:
         return Start("cold", f"other settings: {differs}")
     old, new = HeteroGraph.load(champion.data("graph")), graph_of(dataset, config)

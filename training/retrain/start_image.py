@@ -6,11 +6,12 @@ from safetensors.torch import load_file
 
 from recsvc.data import Dataset, ImageTable
 from training.config import Config
+from training.flat import first_difference
 from training.image.cache import PictureCache, choose_size
 from training.image.sums import PictureSums
 from training.loop import BEST_WEIGHTS
 from training.retrain.files import link_file
-from training.retrain.start import Choice, Start, read_starts, setting_that_differs
+from training.retrain.start import Choice, Start, read_starts
 from training.run import Run
 from training.start_weights import Tensors
 
@@ -93,7 +94,7 @@ def _reason_against(images: ImageTable, config: Config, champion: Run) -> str | 
         if read_starts(champion).in_a_row("image"):
             section["loop"] = {key: value for key, value in section["loop"].items() if key not in _ADAPTED}
         sections.append(section)
-    differs = setting_that_differs("image", *sections)
+    differs = first_difference(*sections, path="image")
     if differs is not None:
         return f"other settings: {differs}"
     size, was = config.image.size or choose_size(images), PictureCache.load(champion.data("image")).spec.size
