@@ -207,31 +207,22 @@ def compare_graphs(before: Path, after: Path, arguments: argparse.Namespace) -> 
     print("| graph | seed | CPU s | link AUC of test interactions | tokens |\n|---|---|---|---|---|")
     for seed in arguments.seeds:
         config = load_config(overrides=[f"graph.seed={seed}", "runtime.threads=1", *arguments.settings])
-        runs = {}
-        for name, dataset in (("champion", before), ("anew", after)):
-            folder = arguments.out / f"graph-{name}-{seed}"
-            begun = time.process_time()
-            resume = (folder / "run.json").is_file()
-            runs[name] = pipeline.train(
-                dataset, folder, config=config, only=["graph"], resume=resume, reporter=Reporter()
-            )
-            if not resume:
-                runs[name].write_json("seconds.json", {"cpu": time.process_time() - begun})
-        old, new = (HeteroGraph.load(run.data("graph")) for run in runs.values())
-        item_type = runs["anew"].catalogue().item_type
+        champion, _ = trained(before, arguments.out / f"graph-champion-{seed}", config, "graph")
+        anew, whole = trained(after, arguments.out / f"graph-anew-{seed}", config, "graph")
+        old, new = (HeteroGraph.load(run.data("graph")) for run in (champion, anew))
+        item_type = anew.catalogue().item_type
         was = choose_paths(old, item_type, config.graph)
         paths = ChosenPaths(tuple(parse_meta_path(str(each), new) for each in was.paths), was.weights, was.origin)
-        tables = [load_tables(run.folder / "graph") for run in runs.values()]
+        tables = [load_tables(run.folder / "graph") for run in (champion, anew)]
         begun = time.process_time()
         update = update_model(tables[0], old, new, paths, config.graph, reach=1)
         took = time.process_time() - begun
-        whole = (runs["anew"].read_json("seconds.json") or {})["cpu"]
-        tokens = (runs["anew"].read_json("graph.json") or {})["tokens"]
+        tokens = (anew.read_json("graph.json") or {})["tokens"]
         for name, seconds, own, count in (
             ("anew", whole, tables[1], tokens),
             ("update, starts within 1 edge", took, update.tables, update.tokens),
         ):
-            auc = link_auc(runs["anew"], new, own)
+            auc = link_auc(anew, new, own)
             print(f"| {name} | {seed} | {seconds:.0f} | {auc:.4f} | {count:,} |", flush=True)
     print(f"\n{arguments.dataset.name}; {' '.join(arguments.settings)}; the time of `anew` includes reading the data.")
 
