@@ -64,8 +64,8 @@ class NeighboursInBulk:
         rows = self._space.row_of[: catalogue.num_items].astype(np.int64)
         self._rows = rows[rows >= 0]
         # An index that does not look at every vector, and diversity, are asked for one item after the other.
-        self._in_blocks = isinstance(self._space.index, FlatIndex) and wanted.diversity == 0
-        self._units = self._unit_vectors() if self._in_blocks else None
+        index = self._space.index
+        self._units = index.vectors() if isinstance(index, FlatIndex) and wanted.diversity == 0 else None
 
     def count(self) -> int:
         """How many items the space has."""
@@ -78,16 +78,8 @@ class NeighboursInBulk:
             for start in range(done, len(self._rows), size):
                 piece = self._rows[start : start + size]
                 blocks = [piece[first : first + step] for first in range(0, len(piece), step)]
-                found = list(pool.map(self._of_block if self._in_blocks else self._one_by_one, blocks))
+                found = list(pool.map(self._one_by_one if self._units is None else self._of_block, blocks))
                 yield Neighbourhood(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-
-    def _unit_vectors(self) -> npt.NDArray[np.float32]:
-        """The vectors that the index compares, float32 ``[V, d]``."""
-        index = self._space.index
-        units = np.empty((len(index), index.dim), dtype=np.float32)
-        for row in range(len(index)):
-            units[row] = index.vector(row)
-        return units
 
     def _of_block(self, rows: Rows) -> Neighbourhood:
         assert self._units is not None

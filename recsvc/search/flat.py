@@ -5,6 +5,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from recsvc.search.index import Found, Vector, begin, best_of_rows, in_order, nothing_found, selector
 from recsvc.search.mapped import FaissIndex, map_index
@@ -27,6 +28,11 @@ class FlatIndex(FaissIndex):
             ReleaseError: If the file is missing or is not a flat inner-product index.
         """
         return cls(map_index(path, faiss.IndexFlat, "a flat"))
+
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """All vectors, float32 ``[len(index), dim]``, copied."""
+        vectors: npt.NDArray[np.float32] = self._index.reconstruct_n(0, self._count)
+        return vectors
 
     def search(self, query: Vector, k: int, *, excluded: RowsLike | None = None, allowed: Mask | None = None) -> Found:
         """The ``k`` nearest rows and their scores; see ``VectorIndex.search``."""

@@ -62,6 +62,8 @@ def test_is_a_vector_index_and_gives_back_its_vectors(build: Build) -> None:
     assert isinstance(index, VectorIndex)
     assert (len(index), index.dim) == (30, 4)
     assert np.array_equal(np.stack([index.vector(row) for row in range(30)]), vectors)
+    if isinstance(index, FlatIndex):
+        assert np.array_equal(index.vectors(), vectors)
     for row in (-1, 30):
         with pytest.raises(IndexError):
             index.vector(row)
