@@ -13,7 +13,6 @@
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from recsvc.releases import Catalogue, folder_lock
 from training.catalogue import write_run_catalogue
 from training.config import Config, change_trained, dump_config, parse_config
 from training.environment import environment
+from training.files import link_file, read_json, write_json
 from training.flat import first_difference
 
 _FORMAT = 2
@@ -97,8 +97,8 @@ class Run:
         check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _clear(folder)
-        shutil.copytree(self.folder / "data", folder / "data", copy_function=_link)
-        _link(self.folder / "catalogue.sqlite", folder / "catalogue.sqlite")
+        shutil.copytree(self.folder / "data", folder / "data", copy_function=link_file)
+        link_file(self.folder / "catalogue.sqlite", folder / "catalogue.sqlite")
         run = type(self)(folder, config, {**self.facts, "created": datetime.now(UTC).isoformat(timespec="seconds")})
         run._seal()
         return run
@@ -181,19 +181,13 @@ class Run:
                 "resume with the same settings, or train into a new folder"
             )
 
-    def write_json(self, name: str, content: dict[str, Any]) -> Path:
-        """Write a JSON file of the run atomically."""
-        path = self.folder / name
-        staging = self.folder / f".{name}.writing"
-        staging.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        staging.replace(path)
-        return path
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file of the run whole or not at all."""
+        write_json(self.folder / name, content)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Read a JSON file of the run, or None if it is not there."""
-        path = self.folder / name
-        content: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
-        return content
+        return read_json(self.folder / name)
 
 
 @contextmanager
@@ -232,13 +226,6 @@ def check_new(folder: Path) -> None:
         others = sorted({entry.name for entry in folder.iterdir()} - {*_PREPARED, *_STAGING})
         if others:
             raise RunError(f"{folder} is not empty (it holds {others[0]!r}); give a new folder for the run")
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def _clear(folder: Path) -> None:

@@ -25,8 +25,8 @@ from typing import Any
 from recsvc.errors import ConfigError, ReleaseError
 from recsvc.releases import Store
 from training.config import Config, parse_config
+from training.files import read_json, remove_folder, sweep_trash, write_json
 from training.retrain.decisions import FINAL, Decision, DecisionLog, Outcome
-from training.retrain.files import read_json, remove_folder, sweep_trash, write_json
 from training.retrain.gate_verdict import Contender
 
 _FORMAT = 1

@@ -5,7 +5,7 @@ from pathlib import Path
 from recsvc.errors import ReleaseError
 from recsvc.releases import Manifest, ManifestDraft, Store, read_manifest
 from recsvc.releases.stages import StageHook, no_hook
-from training.retrain.files import link_file
+from training.files import link_file
 from training.retrain.gate_verdict import Contender
 
 

@@ -15,9 +15,9 @@ from recsvc.releases import Catalogue, Manifest, ManifestDraft, SpaceEntry, writ
 from training.card import CARD_NAME
 from training.config import Config
 from training.export import write_cosine_index, write_table
+from training.files import link_file
 from training.indexes import index_space
 from training.progress import Reporter
-from training.retrain.files import link_file
 from training.retrain.gate_verdict import Contender
 from training.retrain.increment_data import Addition, Grown
 from training.runtime import available_cores

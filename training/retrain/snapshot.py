@@ -30,8 +30,8 @@ from recsvc.data.staging import whole_folder
 from recsvc.errors import ConfigError, DatasetError
 from recsvc.events import Database
 from training.config import Config
+from training.files import link_file
 from training.progress import Reporter
-from training.retrain.files import link_file
 from training.retrain.snapshot_rows import FILE, Merge, forgotten_among
 
 SNAPSHOT_FORMAT: Final = 1

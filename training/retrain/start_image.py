@@ -6,11 +6,11 @@ from safetensors.torch import load_file
 
 from recsvc.data import Dataset, ImageTable
 from training.config import Config
+from training.files import link_file
 from training.flat import first_difference
 from training.image.cache import PictureCache, choose_size
 from training.image.sums import PictureSums
 from training.loop import BEST_WEIGHTS
-from training.retrain.files import link_file
 from training.retrain.start import Choice, Start, read_starts
 from training.run import Run
 from training.start_weights import Tensors

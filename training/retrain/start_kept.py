@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from training.retrain.files import link_file
+from training.files import link_file
 from training.run import Run
 
 _NOT_KEPT = ("checkpoints",)
@@ -26,7 +26,7 @@ def keep_space(run: Run, champion: Run, name: str, *, before: Callable[[Run, Pat
     shutil.copytree(
         champion.folder / name,
         staging,
-        copy_function=lambda one, other: link_file(Path(one), Path(other)),
+        copy_function=link_file,
         ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*"),
     )
     if before is not None:

@@ -1,4 +1,4 @@
-"""Small files of a retraining, written whole or not at all, and folders that vanish in one step."""
+"""Small files of runs and retrainings, written whole or not at all, and folders that vanish in one step."""
 
 import json
 import os
@@ -49,9 +49,9 @@ def sweep_trash(folder: Path) -> None:
         shutil.rmtree(entry)
 
 
-def link_file(source: Path, target: Path) -> None:
+def link_file(source: str | Path, target: str | Path) -> None:
     """Let a file that nobody will write into stand in a second place, too; copied where that cannot be linked."""
     try:
-        target.hardlink_to(source)
+        os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
