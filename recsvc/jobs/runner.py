@@ -123,10 +123,9 @@ class Runner:
 
     def _end(self, job: Job, cause: Cause, code: int, output: Output, result: dict[str, Any] | None) -> None:
         outcome: _Outcome = "succeeded" if code == 0 else _OUTCOMES[cause]
-        error = None
-        if outcome == "failed":
+        error = output.error if outcome == "failed" else None
+        if outcome == "failed" and cause == "too long":
             error = f"It was stopped after {self._limit(job):g} seconds, the longest that it may take."
-            error = error if cause == "too long" else output.error
 
         def tell() -> bool:
             if outcome == "waits again":
@@ -164,7 +163,8 @@ def _read_result(path: Path) -> dict[str, Any] | None:
         content = path.read_bytes()
         found = json.loads(content) if len(content) <= _MAX_RESULT_BYTES else None
         kept = {name: found[name] for name in _RESULT if name in found} if isinstance(found, dict) else {}
-        size = len(json.dumps(kept, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(kept, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
     except (OSError, ValueError, RecursionError):
         return None
-    return kept if kept and size <= _MAX_KEPT_BYTES and "\\u0000" not in json.dumps(kept) else None
+    return kept if kept and size <= _MAX_KEPT_BYTES and "\\u0000" not in text else None
