@@ -156,6 +156,7 @@ class JobStore:
             UnknownJobError: There is none.
             JobError: It is finished.
         """
+        _check_storable(job_id)
         this = jobs.c.id == job_id
         waiting = update(jobs).where(this, jobs.c.state == "queued")
         running = update(jobs).where(this, jobs.c.state == "running")
@@ -166,7 +167,7 @@ class JobStore:
                 return count
             return connection.execute(running.values(cancelling=True)).rowcount
 
-        return self._changed(job_id, self._connections.write(work) if is_storable(job_id) else 0, "cancelled")
+        return self._changed(job_id, self._connections.write(work), "cancelled")
 
     def retry(self, job_id: str) -> Job:
         """Queue a job again that failed or was cancelled, under its id; its log begins anew.
@@ -176,18 +177,18 @@ class JobStore:
             UnknownJobError: There is none.
             JobError: It has not failed.
         """
+        _check_storable(job_id)
         fresh: dict[str, Any] = dict.fromkeys(_OF_AN_ATTEMPT)
         ended = (jobs.c.id == job_id) & jobs.c.state.in_(["failed", "cancelled"])
         query = update(jobs).where(ended)
         query = query.values(**fresh, state="queued", attempt=0, attempts=ATTEMPTS, cancelling=False, log="")
         changed = 0
-        if is_storable(job_id):
-            try:
-                changed = self._connections.write(lambda connection: connection.execute(query).rowcount)
-            except IntegrityError:
-                other = self._live_instead_of(job_id)
-                if other is not None:
-                    raise LiveJobError(other.kind, other.id) from None
+        try:
+            changed = self._connections.write(lambda connection: connection.execute(query).rowcount)
+        except IntegrityError:
+            other = self._live_instead_of(job_id)
+            if other is not None:
+                raise LiveJobError(other.kind, other.id) from None
         return self._changed(job_id, changed, "tried again")
 
     def figures(self) -> Figures:
@@ -232,6 +233,11 @@ class JobStore:
         if count == 0:
             raise JobError(f"The job {job.id} cannot be {done}: it {_STANDING[job.state]}.")
         return job
+
+
+def _check_storable(job_id: str) -> None:
+    if not is_storable(job_id):
+        raise UnknownJobError(job_id)
 
 
 def _first(connection: Connection, condition: ColumnElement[bool]) -> Job | None:
