@@ -106,7 +106,7 @@ class EventStore:
             .limit(bindparam("limit"))
         )
         self._in_history = or_(*(events.c.kind == kind for kind in sorted(history_kinds))) if history_kinds else true()
-        self._history = connections.prepared(history.where(self._in_history) if history_kinds else history)
+        self._history = connections.prepared(history.where(self._in_history))
         self._insertion = connections.insert(events).on_conflict_do_nothing().returning(events.c.event_id)
 
     def add(self, events: Sequence[Event], *, now: datetime | None = None) -> list[Outcome]:
