@@ -97,11 +97,11 @@ async def activate_release(
 
     A service that may not write the store passes it on to a worker, and answers 202 with the job.
     """
-    reason = (change or ReleaseChange()).reason
-    _check_exist(_store(request), [release_id])
-    if not _is_writable(request):
+    store, reason = _store(request), (change or ReleaseChange()).reason
+    _check_exist(store, [release_id])
+    if not _is_writable(store):
         return await _pass_on(request, response, data, Activate(release=release_id, reason=_one_line(reason)))
-    store, actor = _store(request), requester(request)
+    actor = requester(request)
     return await _change(store, lambda: store.activate(release_id, actor=actor, reason=reason))
 
 
@@ -119,10 +119,10 @@ async def roll_back_release(
 
     A service that may not write the store passes it on to a worker, and answers 202 with the job.
     """
-    reason = (change or ReleaseChange()).reason
-    if not _is_writable(request):
+    store, reason = _store(request), (change or ReleaseChange()).reason
+    if not _is_writable(store):
         return await _pass_on(request, response, data, Rollback(reason=_one_line(reason)))
-    store, actor = _store(request), requester(request)
+    actor = requester(request)
     return await _change(store, lambda: store.rollback(actor=actor, reason=reason))
 
 
@@ -136,7 +136,7 @@ async def roll_back_release(
 async def split_releases(request: Request, body: SplitRequest) -> Response:
     """Let several releases share the traffic. A user, or a `split_key`, stays with one as far as the shares allow."""
     store, actor = _store(request), requester(request)
-    if not _is_writable(request):
+    if not _is_writable(store):
         raise _read_only()
     _check_exist(store, body.shares)
     shares = list(body.shares.items())
@@ -150,8 +150,8 @@ def _store(request: Request) -> Store:
     return store
 
 
-def _is_writable(request: Request) -> bool:
-    return os.access(_store(request).path, os.W_OK)
+def _is_writable(store: Store) -> bool:
+    return os.access(store.path, os.W_OK)
 
 
 def _read_only() -> ProblemError:
