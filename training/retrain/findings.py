@@ -1,7 +1,7 @@
 """What data care has to say about a data set: refusals and warnings, each one sentence."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -28,13 +28,7 @@ class Finding:
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
-            "kind": self.kind,
-            "level": self.level,
-            "sentence": self.sentence,
-            "measured": self.measured,
-            "limit": self.limit,
-        }
+        return asdict(self)
 
 
 def allow(setting: str, value: float) -> str:
