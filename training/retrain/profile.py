@@ -40,13 +40,8 @@ def profile_dataset(dataset: Dataset, config: Config) -> dict[str, Any]:
     rows = read_rows(dataset, config)
     if rows is None:
         return facts | {"events": 0, "users": 0, "items": 0}
-    care = config.retrain.data
-    human = care.human_events * care.window_hours / 24
-    return (
-        facts
-        | _totals(rows)
-        | {"window_hours": care.window_hours, "windows": describe_windows(rows, Categories(dataset.items), human)}
-    )
+    windows = describe_windows(rows, Categories(dataset.items))
+    return facts | _totals(rows) | {"window_hours": config.retrain.data.window_hours, "windows": windows}
 
 
 def profile_in(data: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -22,13 +22,12 @@ _KINDS = 20
 Window = dict[str, Any]
 
 
-def describe_windows(rows: Rows, categories: Categories, human_events: float) -> list[Window]:
+def describe_windows(rows: Rows, categories: Categories) -> list[Window]:
     """Return the facts of each window, the oldest first.
 
     Args:
         rows: the events.
         categories: attributes of the listed items.
-        human_events: events of one user in a window that no human is capable of.
     """
     if not rows.num_windows:
         return []
@@ -54,7 +53,7 @@ def describe_windows(rows: Rows, categories: Categories, human_events: float) ->
             facts["silence_days"] = float(silences[part].max()) / 86400
             facts["new_items"] = float((first_of_item[items] == number).mean())
             facts["new_users"] = float((first_of_user[np.unique(users)] == number).mean())
-            facts |= _rates(users, rows.times[part], human_events)
+            facts |= _rates(users, rows.times[part])
             facts["twin_share"] = _twins(users, items, signs)
             facts |= repeats.of(part, number)
             facts |= _shifts(rows, part, items_before, kinds_before, categories, rng)
@@ -97,28 +96,23 @@ def _first_window(things: Numbers, windows: Numbers, size: int) -> Numbers:
 
 def _volumes(rows: Rows, part: slice) -> Window:
     items = np.bincount(rows.items[part])
-    ordered = np.sort(items[items > 0])[::-1]
     times = np.unique(rows.times[part], return_counts=True)[1]
     return {
         "users": int((np.bincount(rows.users[part]) > 0).sum()),
-        "items": len(ordered),
+        "items": int((items > 0).sum()),
         "kinds": count_kinds(rows, part),
-        "item_share": float(ordered[0] / ordered.sum()),
-        "top_percent_share": float(ordered[: -(-len(ordered) // 100)].sum() / ordered.sum()),
+        "item_share": float(items.max() / items.sum()),
         "instant_share": float(times.max() / times.sum()),
     }
 
 
-def _rates(users: Numbers, times: npt.NDArray[np.float64], human_events: float) -> Window:
+def _rates(users: Numbers, times: npt.NDArray[np.float64]) -> Window:
     counts = np.bincount(users)
     _, minutes = np.unique(users * 2**24 + (times // 60).astype(np.int64) % 2**24, return_counts=True)
-    beyond = counts[counts > human_events]
     return {
         "user_share": float(counts.max() / len(users)),
         "user_events": int(counts.max()),
         "minute_events": int(minutes.max()),
-        "inhuman_users": len(beyond),
-        "inhuman_share": float(beyond.sum() / len(users)),
     }
 
 
