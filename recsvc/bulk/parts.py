@@ -114,6 +114,7 @@ def _begin(folder: Path, text: str) -> str | None:
             return None
         old, new = json.loads(before), json.loads(text)
         other = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+    path.unlink(missing_ok=True)  # first: killed in the middle, what is left of the others belongs to nothing
     for entry in folder.iterdir():
         entry.unlink()
     staging = folder / f".{_FACTS_NAME}.writing"

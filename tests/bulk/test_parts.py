@@ -86,6 +86,26 @@ def test_whatever_decides_the_answers_begins_anew(bundle, people, ask, tmp_path,
     assert (done.resumed, done.answered, done.anew) == (0, len(people), change)
 
 
+def test_parts_of_which_a_kill_has_left_some_are_not_gone_on_with(ask, tmp_path, monkeypatch) -> None:
+    ask(out=tmp_path / "at once.parquet")
+    folder, unlink = tmp_path / "recs.parquet.parts", Path.unlink
+    for deletions in range(4):  # the facts and three parts are to be deleted
+        with pytest.raises(StoppedError):
+            ask(stop_after=3)
+        kept = len(list(folder.iterdir())) - deletions
+
+        def unlink_some(path, missing_ok=False, kept=kept):
+            if len(list(folder.iterdir())) == kept:
+                raise StoppedError
+            unlink(path, missing_ok=missing_ok)
+
+        with monkeypatch.context() as patch, pytest.raises(StoppedError):
+            patch.setattr(Path, "unlink", unlink_some)
+            ask(k=3)
+        ask()
+        assert pq.read_table(tmp_path / "recs.parquet").equals(pq.read_table(tmp_path / "at once.parquet"))
+
+
 def test_a_part_that_was_not_written_whole_does_not_count(people, ask, tmp_path) -> None:
     with pytest.raises(StoppedError):
         ask(stop_after=2)
