@@ -49,7 +49,7 @@ def command(arguments: list[str], errors: str) -> None:
     """The forked process, which does not return."""
     code = 1
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(os.open(errors, os.O_WRONLY), 2)
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     try:
         code = recsvc.cli.run(arguments)
     except BaseException:

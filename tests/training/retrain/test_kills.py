@@ -1,6 +1,7 @@
 """kill -9 at every boundary of a retraining: the champion goes on serving, and the same release comes of it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from recsvc.releases import Stage as PublishStage
 from recsvc.releases import Store
 from training.retrain.stages import Boundary, Stage
 
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 PUBLISHED, ACTIVATED = list(PublishStage)[:9], list(PublishStage)[9:]
 # Between these a store is as the tests of releases leave it at a kill, and each export takes seconds.
 SPARED = PUBLISHED[2:7]
@@ -59,7 +61,8 @@ class Place:
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[int, str]]]:
     """Runs a command that dies at the first boundary that is not spared; its exit code, and where it died."""
     command = [sys.executable, str(Path(__file__).with_name("kill_driver.py"))]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     errors = tmp_path_factory.mktemp("driver") / "stderr"
 
