@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from recsvc.releases import ManifestDraft, SpaceEntry
-from training.config import Config
+from training.config import SECTIONS, Config
 from training.flat import differences, flattened
 from training.run import Run
 
@@ -37,7 +37,6 @@ _SETTINGS: Final = {
     "graph": ("graph.meta_paths", "graph.walks", "graph.skip_gram"),
     "image": ("image.method", "image.model", "image.size", "image.batch_size", "image.loop.epochs"),
 }
-_SECTIONS: Final = {"behaviour": "sequence", "graph": "graph", "image": "image"}
 
 
 def model_card(run: Run, draft: ManifestDraft) -> str:
@@ -150,7 +149,7 @@ def _space(name: str, entry: SpaceEntry, config: Config, metrics: Mapping[str, A
     ]
     if settings:
         parts += ["Settings that matter:", _table(["setting", "value"], ((k, _plain(v)) for k, v in settings.items()))]
-        section = _SECTIONS[name]
+        section = SECTIONS[name]
         changed = differences(Config().model_dump(mode="json"), tree)
         own = {key: values for key, values in changed.items() if key.startswith((f"{section}.", "split.", "data."))}
         if own:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -46,6 +46,10 @@ class Config(Section):
         default_factory=RetrainConfig, description="What `recsvc retrain` does besides training."
     )
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="Threads, device, memory.")
+
+
+SECTIONS: Final = {"behaviour": "sequence", "graph": "graph", "image": "image"}
+"""The section of each trained space."""
 
 
 def load_config(

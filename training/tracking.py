@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from training.config import SECTIONS
 from training.flat import flattened
 from training.run import Run
 
-_SECTIONS: Final = {"behaviour": "sequence", "graph": "graph", "image": "image"}
 _SHARED: Final = ("data", "split")
 
 
@@ -29,7 +29,7 @@ class CurvePoint(NamedTuple):
 
 def settings_of(run: Run, spaces: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that some spaces were trained with, flat: numbers, texts and truths; all else as JSON."""
-    sections = {*_SHARED, *(_SECTIONS[name] for name in spaces if name in _SECTIONS)}
+    sections = {*_SHARED, *(SECTIONS[name] for name in spaces if name in SECTIONS)}
     flat = flattened({key: value for key, value in run.config.model_dump(mode="json").items() if key in sections})
     return {
         key: value if isinstance(value, bool | int | float | str) else json.dumps(value, ensure_ascii=False)
