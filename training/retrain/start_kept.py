@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from recsvc.data.staging import whole_folder
 from training.files import link_file
 from training.run import Run
 
@@ -19,19 +20,19 @@ def keep_space(run: Run, champion: Run, name: str, *, before: Callable[[Run, Pat
         name: of the space.
         before: adds to the files, told the champion and where they lie.
     """
-    folder, staging = run.folder / name, run.folder / f".{name}.keeping"
-    for left in (folder, staging):  # by a process that was killed
-        if left.exists():
-            shutil.rmtree(left)
-    shutil.copytree(
-        champion.folder / name,
-        staging,
-        copy_function=link_file,
-        ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*"),
-    )
-    if before is not None:
-        before(champion, staging)
-    staging.rename(folder)
+    folder = run.folder / name
+    if folder.exists():  # of a process that was killed before it noted that the space is trained
+        shutil.rmtree(folder)
+    with whole_folder(folder) as staging:
+        shutil.copytree(
+            champion.folder / name,
+            staging,
+            copy_function=link_file,
+            ignore=shutil.ignore_patterns(*_NOT_KEPT, ".*"),
+            dirs_exist_ok=True,
+        )
+        if before is not None:
+            before(champion, staging)
     facts = champion.read_json(f"{name}.json")
     assert facts is not None, "only what is trained is kept"
     run.write_json(f"{name}.json", facts)
