@@ -21,9 +21,7 @@ def publish_same(challenger: Contender, store: Store, *, stage: StageHook = no_h
     manifest = challenger.manifest
 
     def fill(staging: Path) -> ManifestDraft:
-        for name in manifest.files:
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            link_file(challenger.folder / name, staging / name)
+        link_missing(challenger, staging)
         return ManifestDraft(**{name: getattr(manifest, name) for name in ManifestDraft.model_fields})
 
     published = store.publish(fill, stage=stage)
@@ -32,6 +30,14 @@ def publish_same(challenger: Contender, store: Store, *, stage: StageHook = no_h
             f"{challenger.folder}: the files of release {challenger.release} have changed since it was judged; "
             "run `recsvc retrain --discard` to begin anew."
         )
+
+
+def link_missing(release: Contender, staging: Path) -> None:
+    """Let the files of a release stand in a folder, too, but those that the folder has already."""
+    for name in release.manifest.files:
+        if not (staging / name).exists():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            link_file(release.folder / name, staging / name)
 
 
 def champion_of(store: Store) -> Contender | None:

@@ -15,9 +15,9 @@ from recsvc.releases import Catalogue, Manifest, ManifestDraft, SpaceEntry, writ
 from training.card import CARD_NAME
 from training.config import Config
 from training.export import write_cosine_index, write_table
-from training.files import link_file
 from training.indexes import index_space
 from training.progress import Reporter
+from training.retrain.candidate import link_missing
 from training.retrain.gate_verdict import Contender
 from training.retrain.increment_data import Addition, Grown
 from training.runtime import available_cores
@@ -62,7 +62,7 @@ def fill_release(staging: Path, parent: Contender, grown: Grown, config: Config,
     added = {name: addition.things for name, addition in grown.additions.items()}
     (staging / ADDED_NAME).write_text(json.dumps(added, ensure_ascii=False, indent=1) + "\n", "utf-8")
     _write_card(staging, parent, grown.facts)
-    _link_the_rest(staging, parent)
+    link_missing(parent, staging)
     return _draft(parent.manifest, entries, grown.facts)
 
 
@@ -95,13 +95,6 @@ def _write_card(staging: Path, parent: Contender, facts: dict[str, Any]) -> None
         )
         text = f"{card.read_text('utf-8')}\n## Added to release `{parent.release}`\n\n{added}\n"
         (staging / CARD_NAME).write_text(text, "utf-8")
-
-
-def _link_the_rest(staging: Path, parent: Contender) -> None:
-    for name in parent.manifest.files:
-        if not (staging / name).exists():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            link_file(parent.folder / name, staging / name)
 
 
 def _draft(parent: Manifest, spaces: dict[str, SpaceEntry], facts: dict[str, Any]) -> ManifestDraft:
