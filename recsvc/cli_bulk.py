@@ -13,6 +13,7 @@ import typer
 
 from recsvc.cli_events import open_database
 from recsvc.errors import ConfigError, ReleaseError, RequestError
+from recsvc.secret_files import secret
 from recsvc.terminal import say
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def _database(
     url: str | None, store: Path, kinds: "list[str] | tuple[()]", *, needed: bool
 ) -> "Iterator[Database | None]":
     """The database that the options name; None where none is needed and the store has none."""
+    url = secret("RECSVC_DATABASE", url)  # RECSVC_DATABASE_FILE; not before, since single answers need none
     if not needed and url is None and not (store / "events.sqlite").exists():
         yield None
         return

@@ -13,7 +13,7 @@ from recsvc.events import Database, ItemState
 @pytest.fixture
 def command(capsys, monkeypatch, tmp_path, store):
     """Runs a command on the store; gives exit code, standard output and standard error."""
-    for name in ("RECSVC_DATABASE", "RECSVC_STORE", "RECSVC_HISTORY_KINDS"):
+    for name in ("RECSVC_DATABASE", "RECSVC_DATABASE_FILE", "RECSVC_STORE", "RECSVC_HISTORY_KINDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -42,6 +42,16 @@ def test_everybody_of_the_database(command, filled, people, recommender, monkeyp
     monkeypatch.setenv("RECSVC_HISTORY_KINDS", "buy, cart")
     code, _, err = command(*everybody, "--database", "sqlite:///people.sqlite")
     assert code == 0 and "0 users answered" in err and pq.read_table("recs.parquet").num_rows == 0
+
+
+def test_the_database_may_stand_in_a_file_as_containers_have_it(command, filled, people, tmp_path, monkeypatch) -> None:
+    (tmp_path / "database_url").write_text("sqlite:///people.sqlite\n")
+    monkeypatch.setenv("RECSVC_DATABASE_FILE", str(tmp_path / "database_url"))
+    code, _, err = command("recommend", "--all-users", "--out", "recs.parquet", "--threads", "1")
+    assert code == 0 and f"{len(people)} users answered" in err
+    filled.states.set([ItemState("914", available=False)])
+    assert command("similar", "--all-items", "--out", "similar.parquet", "--threads", "1")[0] == 0
+    assert "914" not in pq.read_table("similar.parquet")["similar_item_id"].to_pylist()
 
 
 def test_everybody_of_a_data_set_folder(command, tmp_path) -> None:
