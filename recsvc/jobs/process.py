@@ -90,5 +90,5 @@ class JobProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in iter(lambda: self._process.stdout.readline(_MAX_LINE), b""):  # type: ignore[union-attr]
+        while line := self._process.stdout.readline(_MAX_LINE):
             self._on_line(line)
