@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from load.server import Server
+from load.server import recsvc_server
 from PIL import Image
 
 from recsvc.answers import Recommender
@@ -228,9 +228,8 @@ class Benchmark:
         self._reset(champion)
         print(f"undisturbed: {whole.seconds:.1f} s: {self._told(whole)}; {len(wanted)} files in the release\n")
         struck, failures = Counter[str](), Counter[str]()
-        command = [sys.executable, "-m", "recsvc.cli", "serve", "--store", str(self._store.path), "--port", "{port}"]
         begun = time.monotonic()
-        with Server(command) as server:
+        with recsvc_server(self._store.path) as server:
             questions = Questions(server.address)
             try:
                 for number in range(kills):

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
+
+from load.server import free_port
 
 _PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql/bin", "/opt/homebrew/bin")
 
@@ -26,8 +27,7 @@ class Cluster:
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = listener.getsockname()[1]
+        self._port = free_port()
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
 
     def __enter__(self) -> Self:

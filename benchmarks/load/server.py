@@ -24,6 +24,13 @@ def pin_client() -> None:
         os.sched_setaffinity(0, {CLIENT_CORE})
 
 
+def free_port() -> int:
+    """A port of the loopback interface that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Server:
     """A server process with its children; use it as a context.
 
@@ -42,7 +49,7 @@ class Server:
         ready_path: str = "/readyz",
         timeout_s: float = 120.0,
     ) -> None:
-        self.address = ("127.0.0.1", _free_port())
+        self.address = ("127.0.0.1", free_port())
         self._command = [part.replace("{port}", str(self.address[1])) for part in command]
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
         self._ready_path = ready_path
@@ -174,9 +181,3 @@ def recsvc_server(
     environment = {f"RECSVC_{name.upper()}": value for name, value in (settings or {}).items()}
     environment["RECSVC_WORKERS"] = str(workers)
     return Server(command, environment=environment, timeout_s=timeout_s)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

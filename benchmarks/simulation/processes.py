@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from load.server import free_port
 
 
 class Process:
@@ -49,9 +49,7 @@ class Service(Process):
     """`recsvc serve` on a store, with a client."""
 
     def __init__(self, store: Path, log: Path, environment: Mapping[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         super().__init__(["serve", "--store", str(store), "--port", str(port)], log, environment)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
 
