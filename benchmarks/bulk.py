@@ -1,6 +1,6 @@
 """How long answers to everybody take: all users of a data set folder, and of a database that holds the same events.
 
-    python benchmarks/bulk.py DATASET [--run RUN] [--threads N ...] [--items N]
+    python benchmarks/bulk.py DATASET [--run RUN] [--threads N ...] [--repeats N] [--checked N]
 
 Prints Markdown tables. Without --run the release has the default model of the `behaviour` space with random weights,
 which cost what trained ones do. Releases and the database are kept in --cache. Release, histories and file system cache
