@@ -143,6 +143,12 @@ def evaluate(run: Run, *, reporter: Reporter | None = None) -> dict[str, Any]:
     return found
 
 
+def kept_metrics(run: Run, spaces: Collection[str]) -> dict[str, Any] | None:
+    """What :func:`evaluate` has kept, or None unless that is of just these spaces."""
+    metrics = run.read_json("evaluation.json")
+    return metrics if metrics is not None and set(metrics) == set(spaces) else None
+
+
 def publish(
     run: Run,
     store: Store,
@@ -173,9 +179,7 @@ def publish(
     """
     reporter = reporter or Reporter(quiet=True)
     spaces = trained_spaces(run)
-    metrics = run.read_json("evaluation.json")
-    if metrics is None or set(metrics) != set(spaces):
-        metrics = evaluate(run, reporter=reporter)
+    metrics = kept_metrics(run, spaces) or evaluate(run, reporter=reporter)
 
     def fill(staging: Path) -> ManifestDraft:
         entries: dict[str, SpaceEntry] = {}

@@ -12,7 +12,7 @@ import jinja2
 
 from recsvc.errors import RunError
 from training.config import dump_config
-from training.pipeline import evaluate, trained_spaces
+from training.pipeline import evaluate, kept_metrics, trained_spaces
 from training.progress import Reporter
 from training.report.curves import learning_curves
 from training.report.figures import figure_blocks, headline, tables
@@ -67,8 +67,8 @@ def write_report(run: Run, out: Path | None = None, *, reporter: Reporter | None
         raise RunError(f"--out {path}: cannot be written; name a file in a folder that exists")
     spaces = list(trained_spaces(run))
     prepare_process(run.config.runtime)
-    figures = run.read_json("evaluation.json")
-    if figures is None or set(figures) != set(spaces):
+    figures = kept_metrics(run, spaces)
+    if figures is None:
         reporter.line("report: not evaluated yet, evaluating first")
         figures = evaluate(run, reporter=reporter)
     page = render(run, figures, reporter)

@@ -58,7 +58,7 @@ def make_challenger(attempt: Attempt, attempts: Attempts, store: Store, stages: 
     run = _train(attempt, champions, starts, stages)
     spaces = pipeline.trained_spaces(run)
     with stages.stage(Stage.EVALUATION, ", ".join(spaces)):
-        if (run.read_json("evaluation.json") or {}).keys() != spaces.keys():
+        if pipeline.kept_metrics(run, spaces) is None:
             pipeline.evaluate(run, reporter=stages.reporter)
         stages.passed(Boundary.EVALUATED)
     return _export(attempt, run, stages)
