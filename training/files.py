@@ -32,6 +32,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line; nothing where it is not there."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
 def remove_folder(folder: Path) -> None:
     """Delete a folder, out of sight in one step: one that is half deleted must not pass for an unfinished one."""
     if not folder.exists():

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from training.config import SECTIONS
+from training.files import read_json_lines
 from training.flat import flattened
 from training.run import Run
 
@@ -57,13 +58,10 @@ def costs_of(usage: Mapping[str, Any]) -> dict[str, float]:
 
 def curves_of(run: Run, space: str) -> Iterator[CurvePoint]:
     """The curves of a space's training; those of a kind without curves have none."""
-    path = run.folder / space / "metrics.jsonl"
-    if path.is_file():
-        for line in path.read_text("utf-8").splitlines():
-            content = json.loads(line)
-            step, when = int(content.pop("step")), float(content.pop("time"))
-            content.pop("epoch")
-            yield CurvePoint(step, when, {name: float(value) for name, value in content.items()})
+    for content in read_json_lines(run.folder / space / "metrics.jsonl"):
+        step, when = int(content.pop("step")), float(content.pop("time"))
+        content.pop("epoch")
+        yield CurvePoint(step, when, {name: float(value) for name, value in content.items()})
 
 
 def write_board(run: Run, evaluation: Mapping[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """Learning curves out of ``metrics.jsonl``, whatever a space logs there."""
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from training.files import read_json_lines
 from training.report.parts import Charts, Line, LineChart
 from training.report.words import words
 
@@ -53,21 +52,15 @@ def validation_lines(series: Mapping[str, list[tuple[float, float]]]) -> dict[st
 def read_metrics(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Finite scalars by name, as (step, value) in the order of steps; empty where there is no file."""
     series: dict[str, list[tuple[float, float]]] = {}
-    for record in _records(path):
+    for record in read_json_lines(path):
         for name, value in record.items():
             if name not in {"step", "epoch", "time"} and isinstance(value, int | float) and math.isfinite(value):
                 series.setdefault(name, []).append((float(record["step"]), float(value)))
     return series
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-
-
 def _epochs(path: Path) -> str:
-    records = _records(path)
+    records = read_json_lines(path)
     last = max(record["epoch"] for record in records)
     return f"{last:,} epochs are {max(record['step'] for record in records):,} steps." if last else ""
 

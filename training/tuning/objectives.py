@@ -1,9 +1,9 @@
 """By which figure trainings of a space are compared, and where it is read."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from training.files import read_json_lines
 from training.run import Run
 
 PREPARED_BY = (
@@ -62,10 +62,8 @@ OBJECTIVES: Mapping[str, Objective] = {
 
 def validations(run: Run, objective: Objective) -> list[tuple[int, float]]:
     """(epoch, validation metric) of a training so far, from its curves."""
-    path = run.folder / objective.space / "metrics.jsonl"
     found = []
-    for text in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        line = json.loads(text)
+    for line in read_json_lines(run.folder / objective.space / "metrics.jsonl"):
         if (value := line.get(f"validation/{objective.metric}")) is not None:
             found.append((int(line["epoch"]), float(value)))
     return found
