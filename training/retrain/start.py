@@ -1,12 +1,16 @@
 """How one space of a retraining begins, and the record of it in a run: ``RUN/starts.json``."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from training.config import Config
+from training.retrain.start_config import StartConfig
 from training.run import Run
+from training.sections import LoopConfig
 
 _RECORD = "starts.json"
+
+Loop = TypeVar("Loop", bound=LoopConfig)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,23 @@ class Record:
     def in_a_row(self, space: str) -> int:
         """How many warm trainings led to the weights of a space, one after the other, since the last cold one."""
         return int(self.spaces.get(space, {}).get("in_a_row", 0))
+
+
+def warm_loop(loop: Loop, start: StartConfig, epochs: int, **changed: Any) -> Loop:
+    """The settings of a warm training beside those of a cold one: so many passes at most, and smaller steps."""
+    update = {
+        "epochs": min(loop.epochs, epochs),
+        "learning_rate": loop.learning_rate * start.warm_rate,
+        "warmup_steps": min(loop.warmup_steps, start.warm_steps),
+    }
+    return loop.model_copy(update=update | changed)
+
+
+def enough_warm(in_a_row: int, start: StartConfig) -> str | None:
+    """Why no further warm training follows so many in a row; None if one may."""
+    if in_a_row < start.max_in_a_row:
+        return None
+    return f"{start.max_in_a_row} warm trainings in a row are enough (retrain.start.max_in_a_row)"
 
 
 def read_starts(run: Run) -> Record:

@@ -12,7 +12,7 @@ from recsvc.data import Dataset, InteractionLog, make_split
 from training.config import Config
 from training.flat import first_difference
 from training.loop import BEST_WEIGHTS
-from training.retrain.start import Choice, Start
+from training.retrain.start import Choice, Start, enough_warm, warm_loop
 from training.run import Run
 from training.sequence.data import SequenceData, prepare_sequences
 from training.sequence.fit import build_model
@@ -33,15 +33,8 @@ def choose_behaviour(dataset: Dataset, config: Config, champion: Run, in_a_row: 
     if reason is not None:
         return Choice(Start("cold", reason), config)
     start, loop = config.retrain.start, config.sequence.loop
-    warm = loop.model_copy(
-        update={
-            "epochs": min(loop.epochs, start.warm_epochs),
-            "learning_rate": loop.learning_rate * start.warm_rate,
-            "warmup_steps": min(loop.warmup_steps, start.warm_steps),
-            # The champion may have trained on what validates now: that would choose too early a pass.
-            "keep": "last",
-        }
-    )
+    # The champion may have trained on what validates now: the best of that would be too early a pass.
+    warm = warm_loop(loop, start, start.warm_epochs, keep="last")
     sequence = config.sequence.model_copy(update={"loop": warm})
     passes = f"{warm.epochs} passes in place of {loop.epochs}"
     why = f"the model is the champion's and the data are much the same, so {passes}"
@@ -54,8 +47,8 @@ def _reason_against(log: InteractionLog, config: Config, champion: Run, in_a_row
     differs = first_difference(*models, path="sequence.model")
     if differs is not None:
         return f"another model: {differs}"
-    if in_a_row >= limits.max_in_a_row:
-        return f"{limits.max_in_a_row} warm trainings in a row are enough (retrain.start.max_in_a_row)"
+    if (enough := enough_warm(in_a_row, limits)) is not None:
+        return enough
     was = champion.load_log()
     old, new = _numbered(was, champion.config), _numbered(log, config)
     unknown = np.count_nonzero(_known_rows(was, old, log, new) < 0) / new.num_items

@@ -11,7 +11,7 @@ from training.flat import first_difference
 from training.image.cache import PictureCache, choose_size
 from training.image.sums import PictureSums
 from training.loop import BEST_WEIGHTS
-from training.retrain.start import Choice, Start, read_starts
+from training.retrain.start import Choice, Start, enough_warm, read_starts, warm_loop
 from training.run import Run
 from training.start_weights import Tensors
 
@@ -42,17 +42,9 @@ def choose_image(dataset: Dataset, config: Config, champion: Run, in_a_row: int)
 
 def _train_again(config: Config, in_a_row: int, changed: str) -> Choice:
     start, loop = config.retrain.start, config.image.loop
-    if in_a_row >= start.max_in_a_row:
-        enough = f"{start.max_in_a_row} warm trainings in a row are enough (retrain.start.max_in_a_row)"
+    if (enough := enough_warm(in_a_row, start)) is not None:
         return Choice(Start("cold", f"{changed}; {enough}"), config)
-    warm = loop.model_copy(
-        update={
-            "epochs": min(loop.epochs, start.warm_image_epochs),
-            "learning_rate": loop.learning_rate * start.warm_rate,
-            "warmup_steps": min(loop.warmup_steps, start.warm_steps),
-            "warmup_epochs": min(loop.warmup_epochs, 1.0),
-        }
-    )
+    warm = warm_loop(loop, start, start.warm_image_epochs, warmup_epochs=min(loop.warmup_epochs, 1.0))
     adapted = config.model_copy(update={"image": config.image.model_copy(update={"loop": warm})})
     why = f"{changed}: {warm.epochs} passes in place of {loop.epochs}"
     return Choice(Start("warm", why, in_a_row + 1), adapted)
