@@ -37,12 +37,11 @@ def key_of(fingerprint: str, config: Config, *, cold: bool, again: int = 0) -> s
 
     Args:
         fingerprint: of the snapshot.
-        config: the settings; on what and how fast it runs makes no difference.
+        config: the settings.
         cold: whether every space has to begin cold.
         again: how many decisions the same data and settings have had, where they are to be had again all the same.
     """
-    settings = config.model_dump(mode="json", exclude={"runtime"})
-    asked = json.dumps([fingerprint, settings, cold, again], sort_keys=True)
+    asked = json.dumps([fingerprint, _settings(config), cold, again], sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
@@ -68,7 +67,8 @@ class Asked:
 
     def same_question(self, other: "Asked") -> bool:
         """Whether an attempt at this is an attempt at ``other``, the snapshot aside."""
-        return (self.sources, self.cold, _settings(self)) == (other.sources, other.cold, _settings(other))
+        mine, others = _settings(self.config), _settings(other.config)
+        return (self.sources, self.cold, mine) == (other.sources, other.cold, others)
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,9 @@ class Attempts:
         return sorted(found, key=lambda attempt: attempt.asked.begun, reverse=True)
 
 
-def _settings(asked: Asked) -> dict[str, Any]:
-    return asked.config.model_dump(mode="json", exclude={"runtime"})
+def _settings(config: Config) -> dict[str, Any]:
+    """What tells one attempt from another; on what and how fast it runs makes no difference."""
+    return config.model_dump(mode="json", exclude={"runtime"})
 
 
 def _facts(asked: Asked) -> dict[str, Any]:

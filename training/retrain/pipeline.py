@@ -119,8 +119,8 @@ class _Retraining:
         choose(attempt, self._attempts, champions, self._stages)
         refusals = [finding.sentence for finding in findings if finding.level == "refuse"]
         said = f"these data would be refused: {'; '.join(refusals)}" if refusals else "these data would be learnt from"
-        if self._earlier(key):
-            said += f"; {self._said(self._earlier(key)[-1])}"
+        if earlier := self._earlier(key):
+            said += f"; {self._said(earlier[-1])}"
         decision = attempt.decide("dry run", said, seconds=self._stages.seconds)
         self._attempts.clear()
         return replace(decision, key=key)
