@@ -89,13 +89,28 @@ class Pipeline:
         order = sorted((number for number, one in asked.items() if len(one.read)), key=lambda n: len(asked[n].read))
         for start in range(0, len(order), _BATCH):
             chunk = order[start : start + _BATCH]
-            queries.update(zip(chunk, self._encode([asked[number].read for number in chunk]), strict=True))
+            queries.update(zip(chunk, self.encode([asked[number].read for number in chunk]), strict=True))
         for number, one in asked.items():
             try:
                 found[number] = self._answer(one, queries.get(number))
             except RequestError as error:
                 found[number] = error
         return [found[number] for number in range(len(questions))]
+
+    def encode(self, histories: Sequence[Rows]) -> Query:
+        """The queries of some histories, float32 ``[B, d]``, in one pass: right-aligned, as in training."""
+        started = perf_counter()
+        longest = max(map(len, histories))
+        rows = np.zeros((len(histories), longest), dtype=np.int64)
+        mask = np.zeros((len(histories), longest), dtype=np.bool_)
+        for number, read in enumerate(histories):
+            rows[number, longest - len(read) :] = read
+            mask[number, longest - len(read) :] = True
+        vectors = self._space.vectors[rows]
+        vectors[~mask] = 0
+        queries = self._reader.encoder.encode_batch(vectors, mask)
+        self._observe("encode", perf_counter() - started)
+        return queries
 
     def rank(
         self, question: Question, history: Rows, read: Rows, query: Query | None, may: Eligible
@@ -158,21 +173,6 @@ class Pipeline:
             elsewhere=elsewhere,
             may=Eligible(excluded[excluded >= 0], mask, available),
         )
-
-    def _encode(self, histories: Sequence[Rows]) -> Query:
-        """The queries of some histories, float32 ``[B, d]``, in one pass: right-aligned, as in training."""
-        started = perf_counter()
-        longest = max(map(len, histories))
-        rows = np.zeros((len(histories), longest), dtype=np.int64)
-        mask = np.zeros((len(histories), longest), dtype=np.bool_)
-        for number, read in enumerate(histories):
-            rows[number, longest - len(read) :] = read
-            mask[number, longest - len(read) :] = True
-        vectors = self._space.vectors[rows]
-        vectors[~mask] = 0
-        queries = self._reader.encoder.encode_batch(vectors, mask)
-        self._observe("encode", perf_counter() - started)
-        return queries
 
     def _answer(self, asked: _Asked, query: Query | None) -> Recommendations:
         ranked_by = self.rank(asked.question, asked.history, asked.read, query, asked.may)

@@ -65,6 +65,10 @@ class _Read(NamedTuple):
     ends: Rows
     lengths: Rows
 
+    def of(self, user: int) -> Rows:
+        """Those of one user, oldest first."""
+        return self.rows[self.ends[user] - self.lengths[user] : self.ends[user]]
+
 
 class NextItemsInBulk:
     """Answers one question for many histories."""
@@ -137,7 +141,7 @@ class NextItemsInBulk:
 
     def _answer_batch(self, users: Rows, read: _Read, histories: Histories) -> Answers:
         started = perf_counter()
-        queries = self._encode(users, read)
+        queries = self._pipeline.encode([read.of(user) for user in users.tolist()])
         encoded = perf_counter()
         self._observe("encode", encoded - started)
         if self._in_blocks:
@@ -179,22 +183,10 @@ class NextItemsInBulk:
             may = self._eligible(histories.of(user)).without(items[end - count : end])
             yield _of_user(user, popular, popular.best(self._question.k - count, may))
 
-    def _encode(self, users: Rows, read: _Read) -> Query:
-        """The queries of some users, float32 ``[B, d]``; histories are right-aligned, as in training."""
-        lengths = read.lengths[users]
-        longest = int(lengths.max())
-        columns = np.arange(longest)
-        mask = columns >= (longest - lengths)[:, np.newaxis]
-        places = (read.ends[users] - longest)[:, np.newaxis] + columns
-        vectors = self._space.vectors[read.rows[np.where(mask, places, 0)]]
-        vectors[~mask] = 0
-        return self._reader.encoder.encode_batch(vectors, mask)
-
     def _answer_one(self, user: int, query: Query | None, read: _Read, histories: Histories) -> Answers:
         """As the pipeline of single questions does."""
         history = histories.of(user)
-        steps = read.rows[read.ends[user] - read.lengths[user] : read.ends[user]]
-        ranked = self._pipeline.rank(self._question, history, steps, query, self._eligible(history))
+        ranked = self._pipeline.rank(self._question, history, read.of(user), query, self._eligible(history))
         return _joined([_of_user(user, *part) for part in ranked])
 
     def _eligible(self, history: Rows) -> Eligible:
