@@ -6,6 +6,7 @@ verdict, the published release. So the end is the same however often it was begu
 What trains and judges is imported when it comes to that: to find that nothing is new takes no torch.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from training.progress import Reporter
 from training.retrain.attempts import Asked, Attempt, Attempts, key_of
 from training.retrain.candidate import attempt_of, leading_of
 from training.retrain.decisions import FINAL, Decision, now
+from training.retrain.findings import Finding
 from training.retrain.lock import store_lock, work_lock
 from training.retrain.snapshot import Sources, open_snapshot, still_allowed, take_snapshot
 from training.retrain.stages import Boundary, Stage, Stages
@@ -117,8 +119,8 @@ class _Retraining:
         findings = look_at_data(attempt, self._store, self._stages)
         champions = champions_run(attempt, self._attempts, self._store)
         choose(attempt, self._attempts, champions, self._stages)
-        refusals = [finding.sentence for finding in findings if finding.level == "refuse"]
-        said = f"these data would be refused: {'; '.join(refusals)}" if refusals else "these data would be learnt from"
+        refusals = _refusals(findings)
+        said = f"these data would be refused: {refusals}" if refusals else "these data would be learnt from"
         if earlier := self._earlier(key):
             said += f"; {self._said(earlier[-1])}"
         decision = attempt.decide("dry run", said, seconds=self._stages.seconds)
@@ -222,9 +224,8 @@ class _Retraining:
         seconds = self._stages.seconds
         try:
             findings = look_at_data(attempt, self._store, self._stages)
-            refusals = [finding.sentence for finding in findings if finding.level == "refuse"]
-            if refusals:
-                return attempt.decide("refused", "; ".join(refusals), seconds=seconds)
+            if refusals := _refusals(findings):
+                return attempt.decide("refused", refusals, seconds=seconds)
             challenger = make_challenger(attempt, self._attempts, self._store, self._stages)
         except DatasetError as error:
             # Such data become no better by trying again; newer ones may.
@@ -253,3 +254,8 @@ class _Retraining:
 
     def _say(self, text: str) -> None:
         self._stages.reporter.line(text)
+
+
+def _refusals(findings: Iterable[Finding]) -> str:
+    """Why data are refused, nothing if they are not."""
+    return "; ".join(finding.sentence for finding in findings if finding.level == "refuse")
