@@ -119,5 +119,6 @@ def _begin(folder: Path, text: str) -> str | None:
         entry.unlink()
     staging = folder / f".{_FACTS_NAME}.writing"
     staging.write_text(text, "utf-8")
+    sync(staging)
     staging.replace(path)
     return other
