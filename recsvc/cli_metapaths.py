@@ -34,9 +34,8 @@ def metapaths(
     from recsvc.terminal import say
     from training.catalogue import item_type_of
     from training.config import load_config
-    from training.files import check_writable, write_whole
     from training.graph.data import graph_of
-    from training.graph.discovery.results import as_settings, json_text, table
+    from training.graph.discovery.results import as_settings, check_writable, json_text, table, write_whole
     from training.graph.discovery.search import find_meta_paths
     from training.progress import Reporter
     from training.runtime import available_cores

@@ -48,20 +48,19 @@ def retrain(
     """
     if force is not None and not force.strip():
         raise ConfigError("--force: give the reason, which ends in the log of promotions")
+    if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        raise ConfigError(f"--json {json_file}: cannot be written; name a file in a folder that exists")
     from contextlib import ExitStack
 
     from recsvc.events import Database, default_url
     from recsvc.releases import Store
     from recsvc.terminal import say
     from training.config import load_config
-    from training.files import check_writable, write_whole
     from training.progress import Reporter
     from training.retrain.pipeline import Request, rehearse
     from training.retrain.pipeline import retrain as retrain_store
     from training.retrain.snapshot import Sources
 
-    if json_file is not None:
-        check_writable(json_file, "--json", new=False)
     given = load_config(config, settings or (), presets=preset or ())
     own = store.absolute() / "events.sqlite"
     with ExitStack() as held:
@@ -81,7 +80,7 @@ def retrain(
         act = rehearse if dry_run else retrain_store
         decision = act(request, Store(store), reporter=Reporter())
     if json_file is not None:
-        write_whole(json_file, json.dumps(decision.facts(), indent=1, ensure_ascii=False) + "\n", "--json")
+        json_file.write_text(json.dumps(decision.facts(), indent=1, ensure_ascii=False) + "\n", "utf-8")
     if decision.decision == "refused":
         raise DatasetError(f"the data are refused, the champion stays: {decision.reason}")
     if decision.decision == "nothing new":

@@ -1,4 +1,4 @@
-"""Small files, of runs or where a command is told to put them: whole or not at all; folders that vanish in one step."""
+"""Small files of runs and retrainings, written whole or not at all, and folders that vanish in one step."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsvc.errors import ConfigError
 from recsvc.releases.files import sync_folder
 
 TRASH = ".trash-"
@@ -63,36 +62,3 @@ def link_file(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
-
-
-def check_writable(path: Path, option: str, *, new: bool) -> None:
-    """Refuse a file that could not be written at the end.
-
-    Args:
-        path: the file.
-        option: that names it.
-        new: whether it must not be there yet.
-
-    Raises:
-        ConfigError: it is a folder, is there already, or lies in no folder.
-    """
-    if new and path.exists():
-        raise ConfigError(f"{option} {path}: is there already; remove it or name another file")
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-        raise ConfigError(f"{option} {path}: cannot be written; name a file in a folder that exists")
-
-
-def write_whole(path: Path, text: str, option: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        ConfigError: the disk refuses it.
-    """
-    staging = path.with_name(f".{path.name}.writing")
-    try:
-        staging.write_text(text, "utf-8")
-        staging.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: cannot be written ({error.strerror})") from None
-    finally:
-        staging.unlink(missing_ok=True)

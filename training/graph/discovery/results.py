@@ -1,11 +1,14 @@
 """What a search has found: a table for people, JSON, and settings that `recsvc train --config` takes."""
 
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from recsvc.errors import ConfigError
 from recsvc.models.graph.hops import MetaPath
 from training.config import Config
 from training.graph.discovery.search import CONTROL, Discovery
@@ -101,6 +104,39 @@ def as_json(found: Discovery) -> dict[str, Any]:
         "tests": _trials(found.tests),
         "seconds": found.seconds,
     }
+
+
+def check_writable(path: Path, option: str, *, new: bool) -> None:
+    """Refuse a file that could not be written at the end.
+
+    Args:
+        path: the file.
+        option: that names it.
+        new: whether it must not be there yet.
+
+    Raises:
+        ConfigError: it is a folder, is there already, or lies in no folder.
+    """
+    if new and path.exists():
+        raise ConfigError(f"{option} {path}: is there already; remove it or name another file")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"{option} {path}: cannot be written; name a file in a folder that exists")
+
+
+def write_whole(path: Path, text: str, option: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        ConfigError: the disk refuses it.
+    """
+    staging = path.with_name(f".{path.name}.writing")
+    try:
+        staging.write_text(text, "utf-8")
+        staging.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: cannot be written ({error.strerror})") from None
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def json_text(found: Discovery) -> str:
